@@ -136,11 +136,13 @@ def write_new_key(path: Path) -> str:
     )
     text = public_key_text(private_key)
     with (
-        new_file(path, _SECRET_MODE, ignore_umask=True) as file,  # gone again without the other
+        new_file(path, _SECRET_MODE, ignore_umask=True) as file,
         new_file(path.with_name(f"{path.name}.pub"), _PUBLIC_MODE) as public,
     ):
         file.write(private_key)
         public.write(f"{text}\n".encode("ascii"))
+        for each in (file, public):
+            each.flush()  # a full disk shows here, where both files go
     sync_folder(path.parent)
     return text
 

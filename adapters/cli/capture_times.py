@@ -33,7 +33,8 @@ stac_option = click.option(
     "--stac",
     type=EXISTING_FILE,
     metavar="FILE.json",
-    help="A STAC item, whose datetime is the date of all tiles; of a range the start counts.",
+    help="A STAC item, whose datetime is the date of all tiles on its ground (bbox); of a range the start "
+    "counts.",
 )
 
 
@@ -44,6 +45,8 @@ class ChosenTimes:
     times: datetime | CaptureTimes | None
     origin: str | None
     """Where that came from, in words."""
+    one_date: datetime | None = None
+    """The date of all tiles that have one; None where they may differ."""
 
 
 def add_capture_time_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -61,7 +64,7 @@ def chosen_times(captured_at: datetime | None, dates: Path | None, stac: Path | 
     if len(given) > 1:
         raise BadInputError(f"{' and '.join(given)} both say when the tiles were captured", remedy="give one")
     if captured_at is not None:
-        return ChosenTimes(captured_at, "by hand")
+        return ChosenTimes(captured_at, "by hand", captured_at)
     if dates is not None:
         from ..input_files.capture_dates import read_dates_by_place
 
@@ -70,5 +73,5 @@ def chosen_times(captured_at: datetime | None, dates: Path | None, stac: Path | 
         from ..input_files.capture_dates import read_stac_date
 
         found = read_stac_date(stac)
-        return ChosenTimes(found.captured_at, found.origin)
+        return ChosenTimes(found if found.ground else found.captured_at, found.origin, found.captured_at)
     return ChosenTimes(None, None)

@@ -58,7 +58,8 @@ def refusals_error(report: IntakeReport, refusals: Sequence[Refusal], found: Til
         parts.append(
             f"{report.undated} of {count} tiles have no capture date, such as {report.first_undated}"
         )
-        remedy = remedy if refusals or found.left_out else "add their lines to the CSV and run again"
+        if not (refusals or found.left_out):
+            remedy = "add their lines to the CSV, or give the STAC item of their ground, and run again"
     if report.contests:
         parts.append(f"{len(report.contests)} of {count} tiles lie where another dataset has tiles")
         if not (refusals or found.left_out or report.undated):

@@ -106,6 +106,14 @@ def _write_estimate(estimates: Sequence[ZoomEstimate]) -> None:
     )
 
 
+def write_not_in_sources(estimates: Sequence[ZoomEstimate]) -> None:
+    """How many places of the area no source lists; nothing where there are none, or no area."""
+    wanted = sum(one.wanted or 0 for one in estimates)
+    missing = sum(one.wanted - one.found for one in estimates if one.wanted is not None)
+    if missing:
+        write_line(f"{missing} of {wanted} places of the area are in no source")
+
+
 def write_left_out(left_out: Mapping[str, int]) -> None:
     """A line for each kind of what is no tile."""
     for kind, count in left_out.items():
@@ -234,7 +242,7 @@ def refusals_error(report: ProvisionReport, left_out: Mapping[str, int]) -> JobF
         remedy = "mend what the refusals name"
     if report.intake.undated:
         parts.append(f"{report.intake.undated} have no capture date, such as {report.intake.first_undated}")
-        remedy = remedy if refusals else "add their lines to the CSV"
+        remedy = remedy if refusals else "add their lines to the CSV, or give the STAC item of their ground,"
     if report.intake.contests:
         parts.append(f"{len(report.intake.contests)} lie where another dataset has tiles")
         if not refusals and not report.intake.undated:
@@ -243,6 +251,15 @@ def refusals_error(report: ProvisionReport, left_out: Mapping[str, int]) -> JobF
         parts.append(f"{sum(left_out.values())} left out ({', '.join(left_out)})")
     others = others_in_words(report.intake)
     return JobFailedError("; ".join(parts), remedy=f"{remedy} and run again; {others}")
+
+
+def changed_error(source: str) -> JobFailedError:
+    """The error of a provision whose source was changed while it was read."""
+    return JobFailedError(
+        f"{source} was changed while it was read: what came in may be of its old and its new state",
+        remedy="run again when it is complete: tiles that differ are refused by name, "
+        "and aerotile delete removes what came in of them",
+    )
 
 
 def nothing_came_error(report: ProvisionReport) -> JobFailedError:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ...domain.ports.descriptor_model import DescriptorModel
     from ...domain.values.areas import Area
     from ..input_files.build_plan import BuildPlan
-    from .build_steps import SourceFile
+    from .source_files import SourceFile
 
 _RASTER = "GeoTIFF"
 """The kind of a source that GDAL reads."""
@@ -70,10 +70,16 @@ class PlanningParts(DescribingParts):
         `BaseSealError`, `OSError`.
         """
         from ..input_files.sector_files import read_sectors
-        from .build_steps import SourceFile
-        from .imagery_parts import digest_of_source, open_imagery_source, tile_picture_codec
+        from .imagery_parts import (
+            digest_of_source,
+            open_imagery_source,
+            refuse_scheme_without_rows,
+            tile_picture_codec,
+        )
         from .model_parts import open_descriptor_model
+        from .source_files import SourceFile
 
+        self._refuse_shared_folder(plan)
         with ExitStack() as stack:
             sources = [
                 stack.enter_context(
@@ -86,6 +92,7 @@ class PlanningParts(DescribingParts):
                 )
                 for name in plan.sources
             ]
+            refuse_scheme_without_rows(sources, plan.scheme)
             files = tuple(map(SourceFile.of, plan.sources))
             codec = tile_picture_codec(self.config.tiles.tile_size_pixels)
             mosaic = Mosaic.of(sources, codec, zooms=plan.zooms, area=area)
@@ -114,6 +121,24 @@ class PlanningParts(DescribingParts):
                 sectors=sectors,
                 dataset=_dataset_of(plan, digests),
             )
+
+    def _refuse_shared_folder(self, plan: BuildPlan) -> None:
+        """Raise `InputFileError` for a working folder whose files would lie among those of others."""
+        from ..build_files.work_folder import STEPS
+        from ..input_files.errors import InputFileError
+
+        config = self.config
+        held = [Path(name) for name in plan.sources if Path(name).is_dir()]
+        held += [config.tiles_folder, config.index_folder, config.base_folder, config.record_folder]
+        for folder in held:
+            place = folder.resolve()
+            for step in STEPS:
+                inner = (plan.work / step).resolve()
+                if inner == place or place in inner.parents:
+                    raise InputFileError(
+                        f"{plan.file}: work: {plan.work} would put files of the build into {folder}",
+                        remedy="name a folder that a build has for itself",
+                    )
 
     def _check_dates(self, plan: BuildPlan, mosaic: Mosaic) -> None:
         if plan.captured_at is None and (names := undated(mosaic.sources)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -35,28 +35,10 @@ from ..build_files.cut_tiles import encode_tiles, tile_bytes
 from ..build_files.shards import shard_arrays, tells_tiles_apart
 from ..build_files.work_folder import finished, identity_of, outcome_of, place_of
 from ..config.settings import DescriptorConfig
-from .imagery_parts import file_and_table, open_imagery_source, tile_picture_codec
+from .imagery_parts import open_imagery_source, tile_picture_codec
+from .source_files import SourceFile
 
 T = TypeVar("T")
-
-
-@attrs.frozen
-class SourceFile:
-    """A source as the machine that began the build sees it."""
-
-    name: str
-    size: int
-    changed_ns: int
-    """Both 0 for a folder."""
-
-    @classmethod
-    def of(cls, name: str) -> SourceFile:
-        """Raises `OSError`."""
-        path, _ = file_and_table(name)
-        if path.is_dir():
-            return cls(name, 0, 0)
-        status = path.stat()
-        return cls(name, status.st_size, status.st_mtime_ns)
 
 
 @attrs.frozen(kw_only=True)
@@ -123,6 +105,8 @@ def cut(job: CutJob, block: MosaicBlock) -> BlockOutcome:
         decoder=SimplejpegDecoder(),
     )
     facts, arrays = encode_tiles(cut_tiles)
+    # A folder was compared when it was opened, and compares each file that it reads.
+    _refuse_changed([one for one in (*job.sources, *job.beside) if not one.is_folder])
     digest = write_block(path, facts, arrays)
     return outcome_of(path, digest, facts, arrays["rows"]["key"], taken_over=False)
 
@@ -215,12 +199,7 @@ def _opened(identity: str, open_it: Callable[[ExitStack], T]) -> T:
 
 
 def _open_sources(job: CutJob, stack: ExitStack) -> Mosaic:
-    for source in (*job.sources, *job.beside):
-        if SourceFile.of(source.name) != source:
-            raise BaseSealError(
-                f"{source.name} is not the file that the build began with: another size or date",
-                remedy="share one file by all machines, and don't change it during a build",
-            )
+    _refuse_changed((*job.sources, *job.beside))
     sources = [
         stack.enter_context(
             open_imagery_source(
@@ -234,6 +213,17 @@ def _open_sources(job: CutJob, stack: ExitStack) -> Mosaic:
         for source in job.sources
     ]
     return Mosaic(sources=sources, zooms=(), codec=tile_picture_codec(job.tile_size))
+
+
+def _refuse_changed(files: Iterable[SourceFile]) -> None:
+    for source in files:
+        if not source.is_unchanged():
+            what = "folder" if source.is_folder else "file"
+            among = ", in one of its files" if source.is_folder else ""
+            raise BaseSealError(
+                f"{source.name} is not the {what} that the build began with: another size or date{among}",
+                remedy=f"share one {what} by all machines, and don't change it during a build",
+            )
 
 
 def _open_model(job: DescribeJob) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,8 @@ _SQLITE, _PMTILES = b"SQLite format 3\0", b"PMTiles"
 _GEOPACKAGE_IDS = (b"GPKG", b"GP10", b"GP11")
 _APPLICATION_ID = slice(68, 72)
 _PLACE_IT = "make a GeoTIFF of it: gdal_translate -a_srs EPSG:CODE -a_ullr WEST NORTH EAST SOUTH"
+_WITH_A_SCHEME = ("folder", "MBTiles")
+"""How the kinds of sources begin whose rows may be in several orders."""
 _OTHER_KINDS = (
     (b"\x89PNG", "is a PNG, which says nothing of its place", _PLACE_IT),
     (b"\xff\xd8\xff", "is a JPEG, which says nothing of its place", _PLACE_IT),
@@ -59,6 +61,17 @@ def open_imagery_source(
     if Path(name).is_file() and _head(name).startswith(TIFF_HEADS):
         return _open_raster(Path(name), tile_size, enlarge_to, threads)
     return ArchiveSource(_open_archive(name, scheme), tile_size=tile_size, threads=threads)
+
+
+def refuse_scheme_without_rows(sources: Sequence[ImagerySource], scheme: str | None) -> None:
+    """Raise `ImagerySourceError` where `scheme` is given and changes the order of no source's rows."""
+    if scheme is None or any(one.facts.kind.startswith(_WITH_A_SCHEME) for one in sources):
+        return
+    raise ImagerySourceError(
+        f"the scheme {scheme} is for folders and MBTiles, and has no effect on {sources[0].name}, "
+        f"a {sources[0].facts.kind}",
+        remedy="leave it out; rows in another order than the format has them must be written anew",
+    )
 
 
 def tile_picture_codec(tile_size: int) -> PictureCodec:

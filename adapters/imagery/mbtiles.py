@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from ...domain.errors import ImagerySourceError
 from ...domain.ports.imagery_source import ImageryFacts
-from ...domain.values.tile_grid import MAX_LATITUDE, Bbox, GridRange
+from ...domain.values.tile_grid import MAX_LATITUDE, Bbox, GridRange, shared_range
 from .checked_database import CheckedDatabase
 from .sqlite_tiles import Level, SqliteArchive, SqliteTiles
 
@@ -80,7 +82,7 @@ class MbtilesArchive(SqliteArchive):
         return scheme in (None, "tms")
 
     def _check_bounds(self, metadata: dict[str, str]) -> None:
-        """Refuse rows that lie within the bounds of the metadata only when they count from the north."""
+        """Refuse tiles of which none lies within the bounds of the metadata, counted from the south."""
         try:
             west, south, east, north = (float(edge) for edge in metadata["bounds"].split(","))
             box = Bbox(max(south, -MAX_LATITUDE), west, min(north, MAX_LATITUDE), east)
@@ -89,14 +91,11 @@ class MbtilesArchive(SqliteArchive):
         zoom, tiles = max(self._tiles.extents.items())
         bounds = GridRange.covering(box, zoom)
         last = (1 << zoom) - 1
-        if _overlap(tiles.min_y, tiles.max_y, bounds):
+        if shared_range(tiles, bounds) is not None:
             return
-        if _overlap(last - tiles.max_y, last - tiles.min_y, bounds):
-            raise ImagerySourceError(
-                f"no tile of {self.name} lies within the bounds that its metadata name, in TMS order",
-                remedy="--scheme xyz fits; --scheme tms takes the tiles as they are",
-            )
-
-
-def _overlap(first_y: int, last_y: int, bounds: GridRange) -> bool:
-    return first_y <= bounds.max_y and bounds.min_y <= last_y
+        from_north = attrs.evolve(tiles, min_y=last - tiles.max_y, max_y=last - tiles.min_y)
+        fits = "no order fits them" if shared_range(from_north, bounds) is None else "--scheme xyz fits"
+        raise ImagerySourceError(
+            f"no tile of {self.name} lies within the bounds that its metadata name, in TMS order",
+            remedy=f"{fits}; --scheme tms takes the tiles as they are",
+        )

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...domain.ports.offered_tile import OfferedTile
-from ...domain.values.tile_grid import MAX_ZOOM
+from ...domain.values.tile_grid import MAX_ZOOM, Bbox, tile_bbox
 from ...domain.values.timestamps import microseconds_of, read_time, timestamp_of
 from ..files.regular_file import read_one_more
 from ..strict_json import parse_json
@@ -133,6 +133,15 @@ class StacDate:
     """Of a range its start: the age of a tile is counted from the oldest ground that it may show."""
     until: datetime | None
     """The end of the range; None for a single time."""
+    ground: tuple[Bbox, ...] = ()
+    """The ground that the item is of, by its `bbox`; empty where it does not say."""
+
+    def __call__(self, tile: OfferedTile) -> datetime | None:
+        """The date of a tile; None for one of other ground."""
+        if not _is_on_grid(tile.zoom_level, tile.x, tile.y):
+            return None
+        place = tile_bbox(tile.x, tile.y, tile.zoom_level)
+        return self.captured_at if any(place.intersects(box) for box in self.ground) else None
 
     @property
     def origin(self) -> str:
@@ -166,6 +175,7 @@ def _stac_date(item: Any) -> StacDate:
     properties = item.get("properties")
     if not isinstance(properties, dict):
         raise ValueError("the item has no properties")
+    ground = _ground(item.get("bbox"))
     at, start, end = (_time(properties, name) for name in ("datetime", "start_datetime", "end_datetime"))
     if (start is None) != (end is None):
         raise ValueError("start_datetime and end_datetime belong together, and one is missing")
@@ -174,10 +184,30 @@ def _stac_date(item: Any) -> StacDate:
             raise ValueError("datetime lies outside of start_datetime and end_datetime")
         if start > end:
             raise ValueError("start_datetime lies behind end_datetime")
-        return StacDate(str(item.get("id")), start, end)
+        return StacDate(str(item.get("id")), start, end, ground)
     if at is None:
         raise ValueError("the item has neither datetime nor start_datetime and end_datetime")
-    return StacDate(str(item.get("id")), at, None)
+    return StacDate(str(item.get("id")), at, None, ground)
+
+
+def _ground(bbox: Any) -> tuple[Bbox, ...]:
+    """The boxes of a `bbox` of GeoJSON, with heights or without; none without one."""
+    if bbox is None:
+        return ()
+    if not (
+        isinstance(bbox, list)
+        and len(bbox) in (4, 6)
+        and all(isinstance(edge, (int, float)) and not isinstance(edge, bool) for edge in bbox)
+    ):
+        raise ValueError("its bbox is not west, south, east, north")
+    west, south = bbox[:2]
+    east, north = bbox[len(bbox) // 2 :][:2]
+    try:
+        if west > east:  # across the antimeridian
+            return Bbox(south, west, north, 180.0), Bbox(south, -180.0, north, east)
+        return (Bbox(south, west, north, east),)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"its bbox is impossible: {error}") from error
 
 
 def _time(properties: dict[str, Any], name: str) -> datetime | None:

@@ -11,7 +11,7 @@ from ...domain.errors import ImageryPlaceError, ImagerySourceError
 from ...domain.ports.imagery_source import ImageryFacts, TilePlace
 from ...domain.values.tile_grid import MAX_ZOOM, GridRange
 from .folder_notes import read_folder_notes
-from .tile_folder import PICTURE_KINDS, TileFile, count_outside, scan_tile_folder
+from .tile_folder import PICTURE_KINDS, ChangedFileError, TileFile, count_outside, scan_tile_folder
 from .tile_scheme import TileScheme, settle_scheme
 
 _MOST_PICTURE_BYTES = 16 << 20
@@ -77,6 +77,8 @@ class FolderArchive:
             claimed = tile.claimed_sha256()
         except OSError as error:
             message, kind = f"can't be read: {error.strerror}", "unreadable"
+        except ChangedFileError as error:
+            message, kind = str(error), "changed while it was read"
         except ValueError as error:
             message, kind = str(error), "beside an unreadable sidecar"
         else:

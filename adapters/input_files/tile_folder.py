@@ -45,6 +45,10 @@ _SIDECAR_LINE = re.compile(rf"({SHA256_PATTERN}) [ *](.+)\n?")
 _SIDECAR_LIMIT = 1024
 
 
+class ChangedFileError(ValueError):
+    """A file is no more as it was when its folder was listed."""
+
+
 @attrs.frozen
 class TileFile:
     """An `OfferedTile`: one file, at the zoom, column and row that its path names."""
@@ -58,11 +62,17 @@ class TileFile:
     size: int
     has_sidecar: bool
     """Whether `y.jpg.sha256` lies beside the file."""
+    changed_ns: int | None = None
+    """When it was changed last; None: not known, and not compared."""
 
     def read_pixels(self, most_bytes: int) -> bytes:
-        """See `OfferedTile`."""
+        """See `OfferedTile`. Raises `ChangedFileError` where the file changed since its folder was listed."""
         with Path(self.name).open("rb") as file:
-            return file.read(most_bytes)
+            pixels = file.read(most_bytes)
+            found = os.fstat(file.fileno())
+        if self.changed_ns not in (None, found.st_mtime_ns):
+            raise ChangedFileError("has changed since the folder was listed: something writes there")
+        return pixels
 
     def claimed_sha256(self) -> str | None:
         """See `OfferedTile`; None without a sidecar, `ValueError` unless it is one line of `sha256sum`."""
@@ -213,8 +223,10 @@ def _scan_column(
             sidecars += has_sidecar
             problem = _problem(entry, twins)
             if problem is None:
-                size = entry.stat().st_size
-                found.tiles.append(TileFile(entry.path, zoom_level, x, y, size, has_sidecar))
+                now = entry.stat()
+                found.tiles.append(
+                    TileFile(entry.path, zoom_level, x, y, now.st_size, has_sidecar, now.st_mtime_ns)
+                )
             else:
                 found.problems.append(FolderProblem(entry.path, f"{zoom_level}/{x}/{y}", *problem))
     found.ignored += len(others) - sidecars

@@ -30,7 +30,7 @@ class MemoryUploadQueue(MemoryTileRows):
         """See `UploadQueue`."""
         check_aware_utc(at, "at")
         with self._answering():
-            check_requeue(self._known(tile_id).voting_status)
+            check_requeue(tile_id, self._known(tile_id).voting_status)
             self._change(tile_id, voting_status=VotingStatus.PENDING, upload_attempts=0)
             self._requeues[tile_id] += 1
             return 1 + self._requeues[tile_id]

@@ -171,7 +171,7 @@ class PostgresUploadLedger:
             if not rows:
                 raise TileNotFoundError(tile_id)
             tile = read_tile(rows[0])
-            check_requeue(tile.voting_status)
+            check_requeue(tile_id, tile.voting_status)
             values = {"tile_uuid": tile_id.tile_uuid, "content_sha256": tile.content_sha256, "at": at}
             with translate_errors(doing):
                 transaction.connection.execute(UPDATE_REQUEUED, (tile_id.tile_uuid,))

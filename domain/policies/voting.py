@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import TileMetadataError
-from ..values.tiles import VotingStatus
+from ..values.tiles import TileId, VotingStatus
 
 _FORWARD: dict[VotingStatus | None, frozenset[VotingStatus]] = {
     None: frozenset(VotingStatus),
@@ -28,13 +28,15 @@ def check_voting_step(current: VotingStatus | None, new: VotingStatus) -> None:
         raise TileMetadataError(f"a vote can't go back from {before} to {new.value}")
 
 
-def check_requeue(current: VotingStatus | None) -> None:
+def check_requeue(tile_id: TileId, current: VotingStatus | None) -> None:
     """Raise `TileMetadataError` unless a tile may be requeued: only a given-up tile may.
 
     A requeue is no step of a vote: it begins the tile's next generation, with `pending` and no attempts.
     """
     if current is not VotingStatus.UPLOAD_GIVEUP:
         raise TileMetadataError(
-            "only a given-up tile can be requeued; this one's vote is "
-            + ("not begun" if current is None else current.value)
+            f"only a given-up tile can be requeued; the vote of {tile_id} is "
+            + ("not begun" if current is None else current.value),
+            tile_id=tile_id,
+            remedy="aerotile uploads lists the tiles that are given up",
         )

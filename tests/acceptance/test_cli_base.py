@@ -169,9 +169,11 @@ def test_a_base_travels_in_one_file(sealed: Call) -> None:
         (["seal", "--number", "1"], 1, "holds a generation 000001"),
         (["seal", "--prefer", "nobody"], 2, "satellite_provider"),
         (["seal", "--prefer", "onboard/x"], 2, "onboard/FLIGHT"),
+        (["seal", "--prefer", "onboard"], 2, "--prefer onboard has no effect"),
         (["verify", "--max-rate", "0"], 2, "at least 1 byte"),
         (["rollback"], 1, "is signed by"),
-        (["keygen", "jpeg.key"], 2, "is there already"),
+        (["keygen", "jpeg.key"], 2, "jpeg.key is there, and nothing is replaced"),
+        (["keygen", "nowhere/a.key"], 2, "nowhere — make it, or name another"),
     ],
 )
 def test_a_bad_call_ends_in_one_line(sealed: Call, arguments: list[str], code: int, reason: str) -> None:

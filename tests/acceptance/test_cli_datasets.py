@@ -222,6 +222,21 @@ def test_a_stac_item_dates_all_tiles_by_the_start_of_its_range(
     assert call("dump").json_lines[0]["captured_at"] == f"{day(2)}T00:00:00+00:00"
 
 
+def test_a_stac_item_of_other_ground_dates_no_tile(
+    call: Call, xyz_folder: MakeFolder, tmp_path: Path
+) -> None:
+    xyz_folder(count=1)
+    (tmp_path / "item.json").write_text(
+        '{"type": "Feature", "stac_version": "1.0.0", "id": "S2", "bbox": [-70.1, -33.1, -70.0, -33.0], '
+        f'"properties": {{"datetime": "{day(2)}T00:00:00Z"}}}}'
+    )
+    result = call("ingest", "tiles", "--stac", "item.json")
+    assert result.code == 1
+    assert "1 of 1 tiles have no capture date" in result.err
+    assert "give the STAC item of their ground" in result.err
+    assert call("dump").json_lines == []
+
+
 def test_a_call_that_leaves_the_date_or_the_dataset_open_stores_nothing(
     call: Call, define: Call, xyz_folder: MakeFolder, tmp_path: Path
 ) -> None:

@@ -23,6 +23,8 @@ from cli_calls import BAD_CALL, JOB_FAILED, Call
 from pmtiles.tile import TileType
 from waiting import until
 
+from aerotile.domain.intake.provision import provision_tiles
+
 DATE = ("--captured-at", "2026-05-01")
 FOUR: dict[Place, bytes] = {(12, 2177 + x, 1420 + y): picture(10 * x + y) for x in (0, 1) for y in (0, 1)}
 
@@ -238,6 +240,10 @@ HOSTILE: list[tuple[Callable[[Path], Any], str]] = [
             lambda at: write_mbtiles(at, FOUR, {"bounds": "11.3,48.0,11.5,48.2"}, from_north=True),
             "no tile of o lies within the bounds that its metadata name, in TMS order — --scheme xyz fits",
         ),
+        (
+            lambda at: write_mbtiles(at, FOUR, {"bounds": "48.0,11.3,48.2,11.5"}),
+            "no tile of o lies within the bounds that its metadata name, in TMS order — no order fits them",
+        ),
         (lambda at: write_mbtiles(at, {(3, 1, 1): picture(1, "PNG", 300)}), "tiles of 300 x 300 pixels"),
         (
             lambda at: _database(at, "CREATE TABLE tiles (zoom_level, tile_column, tile_row, tile_data)",
@@ -366,3 +372,44 @@ def test_a_kill_or_ctrl_c_loses_nothing_that_a_second_run_does_not_bring(
     assert last.returncode == 0, err
     assert len(list(root.rglob("*.jpg"))) == len(tiles)
     assert '"refused": 0' in out
+
+
+def test_places_of_the_area_that_no_source_has_are_counted(call: Call, tmp_path: Path) -> None:
+    write_mbtiles(tmp_path / "o.mbtiles", FOUR)
+    whole = ("--area", "11.34,48.2,11.49,48.3", "--zoom", "12")
+    (estimate,) = call("provision", "o.mbtiles", *DATE, *whole, "--estimate", "--json").json["estimate"]
+    wanted, found = estimate["wanted"], estimate["found"]
+    assert wanted > found > 0
+    result = call("provision", "o.mbtiles", *DATE, *whole)
+    assert result.code == 0
+    assert f"{wanted - found} of {wanted} places of the area are in no source" in result.out
+    assert "in no source" not in call("provision", "o.mbtiles", *DATE).out
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_file_that_is_changed_while_it_is_read_is_named(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replaced: bool
+) -> None:
+    archive = write_mbtiles(tmp_path / "o.mbtiles", FOUR)
+
+    def provision(*arguments: Any, **terms: Any) -> None:
+        provision_tiles(*arguments, **terms)
+        if replaced:
+            write_mbtiles(tmp_path / "new", FOUR).rename(archive)
+        else:
+            archive.unlink()
+
+    monkeypatch.setattr("aerotile.domain.intake.provision.provision_tiles", provision)
+    result = call("provision", "o.mbtiles", *DATE)
+    assert result.code == JOB_FAILED
+    assert "o.mbtiles was changed while it was read" in result.err
+    assert result.out.startswith("4 stored")
+
+
+def test_a_scheme_that_has_no_effect_is_refused(call: Call, tmp_path: Path) -> None:
+    write_pmtiles(tmp_path / "o.pmtiles", FOUR)
+    refused = call("provision", "o.pmtiles", *DATE, "--scheme", "tms")
+    assert refused.code == BAD_CALL
+    assert "scheme tms is for folders and MBTiles, and has no effect on o.pmtiles, a PMTiles" in refused.error
+    write_mbtiles(tmp_path / "o.mbtiles", FOUR)
+    assert call("provision", "o.pmtiles", "o.mbtiles", *DATE, "--scheme", "tms").code == 0

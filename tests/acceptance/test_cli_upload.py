@@ -130,6 +130,18 @@ def test_every_given_up_tile_can_be_requeued_at_once(
     assert len(call("uploads", "--state", "pending", "--json").json_lines) == 3
 
 
+def test_tiles_that_were_requeued_before_one_that_is_refused_are_named(
+    upload: Call, call: Call, provider: ReferenceProvider, flown: list[Any]
+) -> None:
+    provider.behaviour = Behaviour(refused={flown[1].tile_uuid: "no"})
+    assert upload(max_per_tile_attempts=1).code == 1
+    result = call("uploads", "requeue", flown[1], flown[0])
+    assert result.code == 1
+    assert f"{flown[1]} is pending again" in result.out
+    assert f"error: only a given-up tile can be requeued; the vote of {flown[0]} is" in result.err
+    assert "1 tiles requeued" in result.out
+
+
 def test_without_the_retries_nothing_is_counted_or_given_up(
     upload: Call, call: Call, provider: ReferenceProvider, flown: list[Any]
 ) -> None:

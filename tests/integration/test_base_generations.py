@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import resource
 import shutil
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,18 @@ def test_as_many_pinned_keys_as_the_threshold_must_have_signed(
     assert switched(generations, name, trust) == name
     assert generations.manifest(name, trust).signers == (first, second)
     assert open_current_base(generations.root, trust, require_signature=True).signed.is_trusted
+
+
+@pytest.mark.parametrize("most_bytes", [10, 100])
+def test_a_disk_that_takes_no_key_whole_keeps_none_of_the_two_files(tmp_path: Path, most_bytes: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))  # a public key has 65 bytes
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_new_key(tmp_path / "new.key")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_pinned_keys_nothing_is_trusted(

@@ -168,6 +168,30 @@ def test_an_item_without_a_time_that_can_be_relied_on_is_refused(
         read_stac_date(item_of(tmp_path, properties, **changes))
 
 
+@pytest.mark.parametrize(
+    ("bbox", "inside", "outside"),
+    [
+        ([9.9, 48.0, 11.9, 49.3], (10, 540, 352), (10, 352, 540)),
+        ([9.9, 48.0, 0.0, 11.9, 49.3, 900.0], (10, 540, 352), (10, 500, 352)),
+        ([179.0, 48, -179.0, 49], (10, 0, 352), (10, 512, 352)),
+        ([179.0, 48, -179.0, 49], (10, 1023, 352), (10, 540, 352)),
+    ],
+)
+def test_an_item_dates_the_tiles_of_its_ground_alone(
+    tmp_path: Path, bbox: list[float], inside: tuple[int, int, int], outside: tuple[int, int, int]
+) -> None:
+    found = read_stac_date(item_of(tmp_path, {"datetime": "2024-05-01T00:00:00Z"}, bbox=bbox))
+    assert found(at(*inside)) == MAY
+    assert found(at(*outside)) is None
+    assert found(at(3, 8, 0)) is None
+
+
+@pytest.mark.parametrize("bbox", [[1, 2, 3], "1,2,3,4", [1, 2, 3, None], [11, 49, 12, 48], [0, -91, 1, 1]])
+def test_an_item_whose_ground_is_none_is_refused(tmp_path: Path, bbox: object) -> None:
+    with pytest.raises(CaptureDateError, match="its bbox is"):
+        read_stac_date(item_of(tmp_path, {"datetime": "2024-05-01T00:00:00Z"}, bbox=bbox))
+
+
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff", b"[" * 100_000, b'{"type": NaN}', b"7"])
 def test_what_is_no_item_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "item.json"

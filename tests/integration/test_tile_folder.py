@@ -11,7 +11,12 @@ import pytest
 
 from aerotile.adapters.input_files.errors import InputFileError
 from aerotile.adapters.input_files.folder_notes import read_folder_notes
-from aerotile.adapters.input_files.tile_folder import TileFolder, count_outside, scan_tile_folder
+from aerotile.adapters.input_files.tile_folder import (
+    ChangedFileError,
+    TileFolder,
+    count_outside,
+    scan_tile_folder,
+)
 from aerotile.adapters.input_files.tile_scheme import TileScheme, settle_scheme
 from aerotile.domain.values.tile_grid import tile_bbox
 
@@ -220,6 +225,16 @@ def test_what_stands_in_a_tiles_place_is_refused_by_name_without_sinking_the_res
     }
     assert all(problem.remedy for problem in found.problems)
     assert (problems["3/1/2.jpg"].tile, problems["3/4"].tile, problems["5"].tile) == ("3/1/2", "3/4", "5")
+
+
+def test_a_tile_that_changed_since_its_folder_was_listed_is_not_read(tmp_path: Path) -> None:
+    put(tmp_path, "3/1/2.jpg", "3/1/3.jpg")
+    changed, same = scan_tile_folder(tmp_path, (), XYZ).tiles
+    Path(changed.name).write_bytes(b"other")
+    os.utime(changed.name, ns=(0, 1))
+    with pytest.raises(ChangedFileError, match="has changed since the folder was listed"):
+        changed.read_pixels(100)
+    assert same.read_pixels(100) == Path(same.name).read_bytes()
 
 
 def test_twins_of_a_tms_folder_are_named_by_their_place_on_the_grid(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import click
 
 from ..command import AerotileCommand
 from ..errors import BadInputError
+from ..new_files import check_new_file
 from ..output import json_option, write_json, write_line
 
 
@@ -28,6 +29,7 @@ def keygen(file: Path, as_json: bool) -> None:
     """
     from ...signatures import write_new_key
 
+    check_new_file(file)
     try:
         public_key = write_new_key(file)
     except FileExistsError as error:

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ....domain.values.tiles import TileSource
 from ..arguments import box, variant, zoom
 from ..command import AerotileCommand
+from ..errors import BadInputError
 from ..output import json_option
 from ..progress import progress_bar
 from ..session import Session
@@ -80,6 +82,12 @@ def seal(
     """
     from ...sealed_base.seal_plan import SealPlan
 
+    unheard = [name for name in prefer if name.partition("/")[0] == TileSource.ONBOARD.value]
+    if unheard and not onboard:
+        raise BadInputError(
+            f"--prefer {unheard[0]} has no effect: no tile that was made on board is taken",
+            remedy="give --onboard, or leave it out",
+        )
     plan = SealPlan(
         boxes=boxes,
         zooms=tuple(sorted(set(zooms))),

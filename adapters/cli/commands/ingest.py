@@ -180,7 +180,7 @@ def ingest(
             "folder": str(folder),
             "source": source,
             "scheme": settled.value,
-            "captured_at": chosen.times.isoformat() if isinstance(chosen.times, datetime) else None,
+            "captured_at": None if chosen.one_date is None else chosen.one_date.isoformat(),
             "captured_from": chosen.origin or "the dataset",
             "dataset": dataset,
             "source_digest_not_compared": not_compared,

@@ -23,6 +23,7 @@ from ..intake_output import draw_map, evictions_error, list_contests, list_refus
 from ..output import json_option, write_json, write_line
 from ..progress import progress_bar
 from ..provision_output import (
+    changed_error,
     left_out_of,
     nothing_came_error,
     plan_facts,
@@ -31,6 +32,7 @@ from ..provision_output import (
     show_estimate,
     write_dates,
     write_left_out,
+    write_not_in_sources,
     write_provision,
 )
 from ..server_options import chosen_service, server_options
@@ -147,7 +149,8 @@ def provision(
     """
     from ....domain.intake.compare_stored import OnContest
     from ....domain.intake.provision import ProvisionTerms, check_sources_dated, is_present
-    from ...composition.imagery_parts import digest_of_source
+    from ...composition.imagery_parts import digest_of_source, file_and_table
+    from ...composition.source_files import SourceFile
 
     check_map_file(map_file)
     area, outside_area = read_area_options(areas, corridor_m)
@@ -160,6 +163,13 @@ def provision(
     given = [option for option, is_given in (ways | {"--missing-only": missing_only}).items() if is_given]
     if len(given) > 1 and (replace or refresh):
         raise BadInputError(f"{given[0]} and {given[1]} contradict each other", remedy="give one of them")
+    # Before a digest is taken. A folder compares each file that it reads, but not those with its digest.
+    paths = {name: file_and_table(name)[0] for name in names}
+    files = [
+        SourceFile.of(name)
+        for name, path in paths.items()
+        if path.is_file() or (path.is_dir() and dataset is not None)
+    ]
     terms = ProvisionTerms(
         source=TileSource(source),
         captured_at=chosen.times,
@@ -214,6 +224,8 @@ def provision(
             write_dates(mosaic)
         not_compared = _not_compared(runtime, terms, len(names))
         report, seconds, ended = _take_in(runtime, mosaic, terms, estimates)
+    if ended is None:
+        ended = next((changed_error(one.name) for one in files if not one.is_unchanged()), None)
     left_out = left_out_of(mosaic)
     map_error = draw_map(map_file, report.intake)
     if as_json:
@@ -226,6 +238,7 @@ def provision(
         list_contests(report.intake)
         write_left_out(left_out)
         write_provision(report, seconds, dates_from=chosen.origin)
+        write_not_in_sources(estimates)
         if not_compared is not None:
             write_line(f"the source was not compared with the dataset: {not_compared}")
     if map_error is not None:
@@ -251,7 +264,11 @@ def _mosaic(
     area: Area | None,
 ) -> Mosaic:
     from ....domain.intake.mosaic import Mosaic
-    from ...composition.imagery_parts import open_imagery_source, tile_picture_codec
+    from ...composition.imagery_parts import (
+        open_imagery_source,
+        refuse_scheme_without_rows,
+        tile_picture_codec,
+    )
 
     tile_size = session.config.tiles.tile_size_pixels
     sources = [
@@ -262,6 +279,7 @@ def _mosaic(
         )
         for name in names
     ]
+    refuse_scheme_without_rows(sources, scheme)
     return Mosaic.of(sources, tile_picture_codec(tile_size), zooms=levels or (), area=area)
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
+from ....domain.errors import TileCacheError
 from ....domain.values.tiles import parse_tile_id
 from ..command import AerotileCommand
 from ..errors import BadInputError
 from ..output import json_option, write_json, write_line
 from ..session import Session
+
+if TYPE_CHECKING:
+    from ....domain.uploads.requeue import RequeuedTile
 
 
 @click.command(
@@ -35,11 +41,21 @@ def requeue(session: Session, tiles: tuple[str, ...], every: bool, as_json: bool
         chosen = [parse_tile_id(text) for text in tiles]
     except ValueError as error:
         raise BadInputError(str(error), remedy="aerotile uploads lists the tiles' ids") from error
+    requeued: list[RequeuedTile] = []
+    ended: TileCacheError | None = None
     with session.existing_runtime() as runtime:
-        requeued = runtime.requeue_uploads(None if every else chosen)
+        try:
+            for some in [None] if every else [[tile_id] for tile_id in chosen]:
+                requeued += runtime.requeue_uploads(some)
+        except TileCacheError as error:
+            ended = error
+    if ended is not None and not requeued:
+        raise ended
     if as_json:
         write_json([{"tile": str(tile.tile_id), "generation": tile.generation} for tile in requeued])
-        return
-    for tile in requeued:
-        write_line(f"{tile.tile_id} is pending again; this is its life number {tile.generation}")
-    write_line(f"{len(requeued)} tiles requeued")
+    else:
+        for tile in requeued:
+            write_line(f"{tile.tile_id} is pending again; this is its life number {tile.generation}")
+        write_line(f"{len(requeued)} tiles requeued")
+    if ended is not None:
+        raise ended

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
-from archives import write_mbtiles, write_raster
-from build_site import NETWORK, ROOT, SIZE, TILES, write_plan
+from archives import write_folder, write_mbtiles, write_raster
+from build_site import NETWORK, ROOT, SIZE, TILES, noise, write_plan
 from cli_calls import BAD_CALL, JOB_FAILED, Call
 
 from aerotile.adapters.composition.imagery_parts import digest_of_source
 from aerotile.adapters.descriptor_models.gradient_vlad import GradientVlad
+from aerotile.domain.intake.cut_block import cut_block
 from aerotile.domain.values.datasets import SourceDigest
 
 
@@ -91,6 +92,70 @@ def test_a_source_that_changes_while_it_is_hashed_is_refused_by_name(
     assert refused.code == JOB_FAILED
     assert "ortho.mbtiles is not the file that the build began with" in refused.error
     assert not list(tmp_path.glob("work/tiles/*/*"))
+
+
+@pytest.mark.parametrize("changes_at", ["before", "after"])
+def test_a_file_that_changes_while_a_block_is_cut_leaves_no_block_behind(
+    site: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes_at: str
+) -> None:
+    def cut(*arguments: Any, **terms: Any) -> Any:
+        if changes_at == "before":
+            os.utime("ortho.mbtiles", ns=(0, 1_700_000_000_000_000_000))
+        tiles = cut_block(*arguments, **terms)
+        if changes_at == "after":
+            os.utime("ortho.mbtiles", ns=(0, 1_700_000_000_000_000_000))
+        return tiles
+
+    monkeypatch.setattr("aerotile.adapters.composition.build_steps.cut_block", cut)
+    write_plan(tmp_path, "")
+    refused = site("build", "plan.toml")
+    assert refused.code == JOB_FAILED
+    assert "ortho.mbtiles is not the file that the build began with" in refused.error
+    assert not list(tmp_path.glob("work/tiles/*/*"))
+
+
+def test_a_folder_that_changes_during_a_build_is_refused_by_name(
+    site: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_folder(tmp_path / "folder", TILES)
+    tile = folder / "11/1085/710.jpg"
+    write_plan(tmp_path, "", sources=["folder"])
+
+    def hashed(name: str, scheme: str | None) -> SourceDigest | None:
+        digest = digest_of_source(name, scheme)
+        tile.write_bytes(noise(1))
+        return digest
+
+    with monkeypatch.context() as patched:
+        patched.setattr("aerotile.adapters.composition.imagery_parts.digest_of_source", hashed)
+        refused = site("build", "plan.toml")
+    assert refused.code == JOB_FAILED
+    assert "folder is not the folder that the build began with" in refused.error
+    assert not list(tmp_path.glob("work/tiles/*/*"))
+
+    def cut(*arguments: Any, **terms: Any) -> Any:
+        tile.write_bytes(noise(2))
+        return cut_block(*arguments, **terms)
+
+    monkeypatch.setattr("aerotile.adapters.composition.build_steps.cut_block", cut)
+    refused = site("build", "plan.toml")
+    assert refused.code == JOB_FAILED
+    assert "710.jpg: has changed since the folder was listed" in refused.err
+    assert "nothing was sealed" in refused.err
+
+
+@pytest.mark.parametrize("work", ["folder", "folder/11", "aerotile-data", "aerotile-data/base/x", "."])
+def test_a_working_folder_in_a_source_or_in_the_store_is_refused(
+    site: Call, tmp_path: Path, work: str
+) -> None:
+    source = "tiles" if work == "." else "folder"
+    write_folder(tmp_path / source, TILES)
+    write_plan(tmp_path, "", sources=[source], work=work)
+    before = sorted(tmp_path.rglob("*"))
+    refused = site("build", "plan.toml")
+    assert refused.code == BAD_CALL
+    assert "would put files of the build into" in refused.error
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_the_time_of_a_tiff_is_not_taken_for_the_date_of_its_imagery(site: Call, tmp_path: Path) -> None:
