@@ -14,9 +14,9 @@ before the first. When another process takes the reserved room before the commit
 The outcome is recorded once.
 
 Beside threads that compute, each taking of the interpreter's lock costs a switch interval for each of them.
-A write gives the lock up twice: until the INSERT is answered and the file is in place, and until the
-COMMIT is answered. The first stretch writes the bytes, waits for the answer, and does step 5 where the
-answer says that the row is inserted; `finish_insert` and `place` then report what happened.
+A write gives the lock up once: `prewrite` writes the bytes, waits for the answer to the INSERT, does step 5
+where it says that the row is inserted, and step 6 where the file is durable. The row is committing then, and
+`commit` reads both answers. Where it stopped before, steps 4 to 6 go on from there.
 """
 
 from __future__ import annotations
@@ -101,9 +101,10 @@ def write_tile(parts: WriteParts, pixels: bytes, metadata: TileMetadata) -> Tile
                     ):
                         if admitted.tile_id not in parts.sync.catalogue:
                             parts.files.prewrite(staged, row.answers)
-                        row.finish_insert()
-                        step = WriteStep.FILES
-                        parts.files.place(staged)
+                        if not row.is_committing:
+                            row.finish_insert()
+                            step = WriteStep.FILES
+                            parts.files.place(staged)
                         step = WriteStep.COMMIT
                         stored = row.commit()
                     parts.sync.add(stored)

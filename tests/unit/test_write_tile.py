@@ -20,6 +20,7 @@ from aerotile.adapters.memory.tile_files import MemoryTileFiles
 from aerotile.adapters.memory.tile_rows import MemoryOpenRows, MemoryTileRows
 from aerotile.domain.errors import DuplicateTileError, StoreUnavailableError, TileMetadataError
 from aerotile.domain.ports.tile_files import StagedTile
+from aerotile.domain.ports.tile_rows import AwaitedInsert
 from aerotile.domain.store.catalogue_sync import CatalogueSync
 from aerotile.domain.store.freshness_gate import FreshnessGate
 from aerotile.domain.store.tile_store import FileBackedTileStore
@@ -50,7 +51,7 @@ class WatchedFiles(MemoryTileFiles):
         super().__init__()
         self.prewritten: list[int] = []
 
-    def prewrite(self, staged: StagedTile, awaited: int | None = None) -> None:
+    def prewrite(self, staged: StagedTile, awaited: AwaitedInsert | None = None) -> None:
         self.prewritten.append(1)
 
     def prewriting(self, staged: Sequence[StagedTile]) -> AbstractContextManager[None]:
