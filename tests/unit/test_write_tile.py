@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from aerotile.adapters.memory.mapping_cache import MemoryMappingCache
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
 from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
-from aerotile.adapters.memory.tile_rows import MemoryOpenRows, MemoryTileRows
+from aerotile.adapters.memory.tile_rows import MemoryOpenRow, MemoryOpenRows, MemoryTileRows
 from aerotile.domain.errors import DuplicateTileError, StoreUnavailableError, TileMetadataError
 from aerotile.domain.ports.tile_files import StagedTile
 from aerotile.domain.ports.tile_rows import AwaitedInsert
@@ -28,7 +28,7 @@ from aerotile.domain.values.catalogue_entries import CatalogueColumns
 from aerotile.domain.values.sectors import SEEDED_RULES, SectorClassification
 from aerotile.domain.values.tile_changes import ChangeKind, TileChange
 from aerotile.domain.values.tile_key import MAX_FLIGHTS, VariantTable
-from aerotile.domain.values.tiles import TileId, TileSource
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 
 FLIGHT = UUID(int=1 << 100)
 
@@ -66,14 +66,32 @@ class Site:
     clock: CountingClock
 
 
+class CommittingRows(MemoryTileRows):
+    """Rows whose COMMIT is sent by `prewrite`."""
+
+    @contextmanager
+    def insert(self, metadata: TileMetadata, created_at: datetime) -> Iterator[MemoryOpenRow]:
+        with super().insert(metadata, created_at) as row:
+            yield attrs.evolve(row, is_committing=True)
+
+
+class PlacedFiles(WatchedFiles):
+    """Files of which `place` and `withdraw` fail: a row that is committing has its file in place."""
+
+    def place(self, staged: StagedTile) -> None:
+        raise StoreUnavailableError("placed a second time")
+
+    def withdraw(self, staged: StagedTile) -> None:
+        raise StoreUnavailableError("withdrew the file of a committed row")
+
+
 @pytest.fixture
 def site() -> Site:
-    clock, recorder, rows, files = (
-        CountingClock(NOW),
-        MemoryFlightRecorder(),
-        MemoryTileRows(),
-        WatchedFiles(),
-    )
+    return site_of(MemoryTileRows(), WatchedFiles())
+
+
+def site_of(rows: MemoryTileRows, files: WatchedFiles) -> Site:
+    clock, recorder = CountingClock(NOW), MemoryFlightRecorder()
     gate = FreshnessGate(
         [],
         SEEDED_RULES,
@@ -110,6 +128,13 @@ def test_only_tiles_that_the_catalogue_does_not_know_are_written_ahead(site: Sit
         site.store.write_tile(*batch[0])
     site.store.write_tiles(batch)
     assert site.files.prewritten == [1, 3]
+
+
+def test_the_file_of_a_row_that_is_committing_is_left_as_it_was_placed() -> None:
+    site, pixels = site_of(CommittingRows(), PlacedFiles()), pixels_of(100)
+    stored = site.store.write_tile(pixels, metadata_of(imported(0), pixels))
+    assert site.files.prewritten == [1]
+    assert stored.tile_id in site.store.catalogue
 
 
 def test_a_tile_of_one_flight_too_many_is_refused_before_its_row_is_there(site: Site) -> None:
