@@ -15,8 +15,9 @@ from psycopg import pq
 from aerotile.adapters.filesystem.disk import Disk
 from aerotile.adapters.filesystem.tile_files import FilesystemTileFiles
 from aerotile.adapters.memory.example_jpeg import example_jpeg
-from aerotile.adapters.postgres import transactions
+from aerotile.adapters.postgres import pipeline, transactions
 from aerotile.adapters.postgres.connection import Database
+from aerotile.adapters.postgres.libpq import driver_libpq
 from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
 from aerotile.adapters.postgres.tile_rows import PostgresTileRows
 from aerotile.domain.errors import (
@@ -158,3 +159,19 @@ def test_a_duplicate_is_refused_before_anything_is_sent_behind_it(site: Site) ->
 def test_the_driver_is_a_compiled_one() -> None:
     # Where it is not, a write waits once more, and no other test here says so.
     assert pq.__impl__ in {"binary", "c"}
+
+
+def test_with_a_driver_that_is_not_compiled_the_steps_go_on_one_by_one(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pq, "__impl__", "python")
+    monkeypatch.setattr(pipeline, "driver_libpq", driver_libpq.__wrapped__)
+    staged = site.files.stage(PIXELS, tile(1))
+    with site.rows.insert(tile(1), NOW) as row:
+        site.files.prewrite(staged, row.answers)
+        assert not row.is_committing
+        row.finish_insert()
+        site.files.place(staged)
+        assert site.straight.get_by_id(tile(1).tile_id) is None
+        row.commit()
+    assert site.straight.get_by_id(tile(1).tile_id) is not None

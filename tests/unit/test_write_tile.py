@@ -28,7 +28,7 @@ from aerotile.domain.values.catalogue_entries import CatalogueColumns
 from aerotile.domain.values.sectors import SEEDED_RULES, SectorClassification
 from aerotile.domain.values.tile_changes import ChangeKind, TileChange
 from aerotile.domain.values.tile_key import MAX_FLIGHTS, VariantTable
-from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 
 FLIGHT = UUID(int=1 << 100)
 
@@ -66,23 +66,41 @@ class Site:
     clock: CountingClock
 
 
+@attrs.frozen
+class FailingRow(MemoryOpenRow):
+    """A row whose COMMIT ends with `error`, where there is one."""
+
+    error: Exception | None = None
+
+    def commit(self) -> TileMetadataPersistent:
+        if self.error is not None:
+            raise self.error
+        return super().commit()
+
+
 class CommittingRows(MemoryTileRows):
     """Rows whose COMMIT is sent by `prewrite`."""
+
+    error: Exception | None = None
 
     @contextmanager
     def insert(self, metadata: TileMetadata, created_at: datetime) -> Iterator[MemoryOpenRow]:
         with super().insert(metadata, created_at) as row:
-            yield attrs.evolve(row, is_committing=True)
+            yield FailingRow(row.rows, row.tile_id, is_committing=True, error=self.error)
 
 
 class PlacedFiles(WatchedFiles):
-    """Files of which `place` and `withdraw` fail: a row that is committing has its file in place."""
+    """Files of a row that is committing: `place` fails, for the file is in its place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.withdrawn = 0
 
     def place(self, staged: StagedTile) -> None:
         raise StoreUnavailableError("placed a second time")
 
     def withdraw(self, staged: StagedTile) -> None:
-        raise StoreUnavailableError("withdrew the file of a committed row")
+        self.withdrawn += 1
 
 
 @pytest.fixture
@@ -135,6 +153,21 @@ def test_the_file_of_a_row_that_is_committing_is_left_as_it_was_placed() -> None
     stored = site.store.write_tile(pixels, metadata_of(imported(0), pixels))
     assert site.files.prewritten == [1]
     assert stored.tile_id in site.store.catalogue
+
+
+@pytest.mark.parametrize(
+    ("error", "withdrawn"),
+    [(RuntimeError("a signal's handler"), 0), (StoreUnavailableError("not committed"), 1)],
+    ids=["anything", "not committed"],
+)
+def test_a_row_that_is_committing_loses_its_file_only_where_it_is_certainly_not_committed(
+    error: Exception, withdrawn: int
+) -> None:
+    rows, files, pixels = CommittingRows(), PlacedFiles(), pixels_of(100)
+    rows.error = error
+    with pytest.raises(type(error), match=str(error)):
+        site_of(rows, files).store.write_tile(pixels, metadata_of(imported(0), pixels))
+    assert files.withdrawn == withdrawn
 
 
 def test_a_tile_of_one_flight_too_many_is_refused_before_its_row_is_there(site: Site) -> None:
