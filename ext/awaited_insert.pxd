@@ -10,7 +10,7 @@ ctypedef int (*SendPrepared)(
     void *connection,
     const char *name,
     int count,
-    const char **values,
+    char **values,
     const int *lengths,
     const int *formats,
     int result_format,
@@ -20,7 +20,7 @@ ctypedef int (*SendQuery)(
     const char *query,
     int count,
     const unsigned int *types,
-    const char **values,
+    char **values,
     const int *lengths,
     const int *formats,
     int result_format,
@@ -46,6 +46,6 @@ cdef class AwaitedInsert:
     cdef void *connection
     cdef const char *statement
     cdef int count
-    cdef const char *values[MOST_VALUES]
+    cdef char *values[MOST_VALUES]
     cdef bint says_one_row(self, int wait_ms) noexcept nogil
     cdef void commit(self, int wait_ms) noexcept nogil

@@ -53,7 +53,7 @@ cdef class AwaitedInsert:
             raise ValueError(f"{len(values)} values, {MOST_VALUES} at most")
         for place in range(1, len(kept)):
             value = <bytes>kept[place]
-            self.values[place - 1] = NULL if value is None else <const char *><bytes>value
+            self.values[place - 1] = NULL if value is None else <char *><bytes>value
         self.statement = statement
         self.count = len(kept) - 1
         self.kept = kept
