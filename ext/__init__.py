@@ -1,6 +1,7 @@
 """The compiled hot path. Other packages import from here only, so that import checks see the arrow."""
 
 from .area_rows import PlaceOrderedRows, RowSelection
+from .awaited_insert import AwaitedInsert, Libpq
 from .catalogue import CompiledTileCatalogue
 from .catalogue_copy import CatalogueCopy, CopyStreamError
 from .catalogue_matches import CompiledCatalogueMatches
@@ -28,6 +29,7 @@ from .tile_write import (
 
 __all__ = [
     "FACTS_ROW_BYTES",
+    "AwaitedInsert",
     "CatalogueCopy",
     "CompiledCatalogueMatches",
     "CompiledMappingCache",
@@ -37,6 +39,7 @@ __all__ = [
     "GateRefusedError",
     "GatedWrite",
     "HashedPixels",
+    "Libpq",
     "MappedPixels",
     "PlaceOrderedRows",
     "RowSelection",

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TypeAlias, final
 
+from .awaited_insert import AwaitedInsert
 from .pixel_hashes import HashedPixels
 
 Target: TypeAlias = tuple[str, str, str, str, str, bytes]
@@ -45,7 +46,7 @@ class GatedWrite:
         target: Target,
         device: int,
         name_syncing_device: int = 0,
-        awaited: int = -1,
+        awaited: AwaitedInsert | None = None,
         wait_ms: int = 0,
     ) -> None: ...
     def place(self, root: int, target: Target, name_syncing_device: int = 0) -> None: ...

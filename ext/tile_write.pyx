@@ -24,7 +24,7 @@ from _atomic_pair cimport (
 from _constants cimport NO_FAULT, SHA256_BYTES
 from _jpeg cimport JpegWalk
 from _posix cimport close_quietly, dev_t, syncfs
-from _readiness cimport ONE_ROW_INSERTED, arrival_of_answer, poll_one
+from aerotile.ext.awaited_insert cimport AwaitedInsert
 from aerotile.ext.pixel_hashes cimport HashedPixels
 
 import os
@@ -149,15 +149,16 @@ cdef class GatedWrite:
         object target not None,
         dev_t device,
         dev_t name_syncing_device=0,
-        int awaited=-1,
+        AwaitedInsert awaited=None,
         int wait_ms=0,
     ):
         """Write both files without a name ahead of `place`, and start sending them to the device (optional).
 
         Takes what `place` takes, and does nothing unless the folder lies on `device`. Then waits, up to `wait_ms`,
-        for a database's answer on the socket `awaited` (-1: none). Where it is a whole answer without an error, says
-        that one row is inserted, and is of a transaction that is open, the files are placed too, and `place` reports
-        how that went: the GIL is taken once for all of it. Never raises `OSError`: after a failure here `place` writes the files, or reports the error.
+        for the answer to the INSERT `awaited`. Where it is a whole answer without an error, says that one row is
+        inserted, and is of a transaction that is open, the files are placed too, and `place` reports how that went.
+        Where they are durable, the COMMIT of `awaited` is sent and its answer awaited: the GIL is taken once for all
+        of it. Never raises `OSError`: after a failure here `place` writes the files, or reports the error.
         The unnamed files end with `withdraw`, with this object, or with the process.
         """
         cdef Failure ignored
@@ -167,9 +168,10 @@ cdef class GatedWrite:
             self.address(target)
             with nogil:
                 write_pair_ahead(root, &self.pair, device, &ignored)
-                if awaited >= 0 and poll_one(awaited, wait_ms) > 0 and is_ahead(&self.pair):
-                    if arrival_of_answer(awaited) == ONE_ROW_INSERTED:
-                        self.link(root, name_syncing_device)
+                if awaited is not None and awaited.says_one_row(wait_ms) and is_ahead(&self.pair):
+                    self.link(root, name_syncing_device)
+                    if self.placed_ahead and self.outcome.number == 0:
+                        awaited.commit(wait_ms)
         finally:
             self.busy = False
 

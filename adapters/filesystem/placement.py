@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from ...domain.errors import StoreUnavailableError
+from ...domain.ports.tile_rows import AwaitedInsert
+from ...ext import AwaitedInsert as CompiledAwaitedInsert
 from ...ext import GatedWrite, add_sidecars, rename_all, sync_file_system, write_temporaries
 from .batch_placement import PlacedBatch, folder_by_folder
 from .disk import Disk
@@ -41,10 +43,11 @@ class Placement:
         # Its threads start with the first batch and end with this object.
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="aerotile-files")
 
-    def prewrite(self, root: OpenFolder, file: StagedFile, awaited: int | None) -> None:
-        """Write the bytes to unlinked files; then wait for the answer on the socket `awaited`.
+    def prewrite(self, root: OpenFolder, file: StagedFile, awaited: AwaitedInsert | None) -> None:
+        """Write the bytes to unlinked files; then wait for the answer to `awaited`.
 
-        They are linked where that answer says that the row is inserted, and else by `place`.
+        They are linked where that answer says that the row is inserted, and the row is committed then; else
+        `place` links them.
 
         Does nothing in a folder that is not known to exist, which `place` makes, and on a disk where files
         without a name are not safe.
@@ -56,7 +59,7 @@ class Placement:
                 file.target_ahead,
                 self._disk.prewriting_device,
                 self._disk.name_syncing_device,
-                -1 if awaited is None else awaited,
+                awaited if isinstance(awaited, CompiledAwaitedInsert) else None,
                 _LONGEST_WAIT_MS,
             )
 

@@ -19,6 +19,7 @@ from ...domain.errors import (
 from ...domain.ports.mapping_cache import MappingCache
 from ...domain.ports.tile_catalogue import TileCatalogue
 from ...domain.ports.tile_files import MALFORMED_SIDECAR, StagedTile
+from ...domain.ports.tile_rows import AwaitedInsert
 from ...domain.values.inventory import FoundFile, TileInventory
 from ...domain.values.pixels import TilePixelHandle
 from ...domain.values.tiles import TileId, TileMetadata
@@ -145,7 +146,7 @@ class FilesystemTileFiles:
 
         return self._placement.in_slices(lambda some: list(stage(some)), tiles)
 
-    def prewrite(self, staged: StagedTile, awaited: int | None = None) -> None:
+    def prewrite(self, staged: StagedTile, awaited: AwaitedInsert | None = None) -> None:
         """See `TileFiles`: the interpreter's lock is taken once, after all of it."""
         if self._root is not None:
             (file,) = _own(staged)

@@ -20,6 +20,7 @@ from ...domain.errors import (
 )
 from ...domain.policies.hash_gate import check_pixels
 from ...domain.ports.tile_files import StagedTile
+from ...domain.ports.tile_rows import AwaitedInsert
 from ...domain.values.inventory import FoundFile, FoundKind, TileInventory
 from ...domain.values.pixels import TilePixelHandle
 from ...domain.values.tiles import TileId, TileMetadata
@@ -140,7 +141,7 @@ class MemoryTileFiles:
                 staged.append(error)
         return staged
 
-    def prewrite(self, staged: StagedTile, awaited: int | None = None) -> None:
+    def prewrite(self, staged: StagedTile, awaited: AwaitedInsert | None = None) -> None:
         """See `TileFiles`: memory has nothing to wait for."""
 
     def place(self, staged: StagedTile) -> None:

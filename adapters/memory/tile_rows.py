@@ -17,6 +17,7 @@ from ...domain.errors import (
     TileMetadataError,
     TileNotFoundError,
 )
+from ...domain.ports.tile_rows import AwaitedInsert
 from ...domain.values.catalogue_entries import CatalogueColumns
 from ...domain.values.coverage import TileRun, runs_of
 from ...domain.values.disk_usage import DiskUsage
@@ -77,7 +78,8 @@ class MemoryOpenRow:
 
     rows: MemoryOpenRows
     tile_id: TileId
-    answers: int | None = None
+    answers: AwaitedInsert | None = None
+    is_committing: bool = False
 
     def finish_insert(self) -> None:
         """See `OpenRow`."""

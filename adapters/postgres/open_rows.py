@@ -15,6 +15,7 @@ from ...domain.values.tiles import (
     TileMetadata,
     TileMetadataPersistent,
 )
+from ...ext import AwaitedInsert
 from .advisory_locks import (
     AWAIT_TILES,
     tile_lock,
@@ -47,19 +48,28 @@ class PostgresOpenRow:
         """Send the INSERT."""
         self._transaction = transaction
         self._stored = stored
+        self._added = DiskUsage.of([stored])
         self._named = f"tile {stored.tile_id}"
         lock = tile_lock(stored.tile_uuid)
-        self._sent: Pipeline | None = transaction.send_all(
-            f"inserting {self._named}", (INSERT_TILE, (*insert_values(stored), lock, lock))
-        )
+        doing = f"inserting {self._named}"
+        sent = transaction.send_all(doing, (INSERT_TILE, (*insert_values(stored), lock, lock)))
+        self._sent: Pipeline | None = sent
+        self._answers = transaction.commit_behind(doing, sent, self._added)
 
     @property
-    def answers(self) -> int | None:
+    def answers(self) -> AwaitedInsert | None:
         """See `OpenRow`."""
-        return self._transaction.connection.fileno()
+        return self._answers
+
+    @property
+    def is_committing(self) -> bool:
+        """See `OpenRow`."""
+        return self._answers.is_committing
 
     def finish_insert(self) -> None:
         """See `OpenRow`."""
+        if self.is_committing:
+            return
         sent, self._sent = self._sent, None
         if sent is None:
             return
@@ -76,12 +86,10 @@ class PostgresOpenRow:
 
     def commit(self) -> TileMetadataPersistent:
         """See `OpenRow`."""
-        if self._sent is not None:
-            self.finish_insert()
+        self.finish_insert()
+        sent, self._sent = self._sent, None
         self._transaction.commit(
-            f"storing {self._named}",
-            DiskUsage.of([self._stored]),
-            lambda: _inserted_trace([self._stored]),
+            f"storing {self._named}", self._added, lambda: _inserted_trace([self._stored]), sent=sent
         )
         return self._stored
 

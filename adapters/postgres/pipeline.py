@@ -21,8 +21,9 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
-from ...ext import await_readable, holds_whole_answer
+from ...ext import AwaitedInsert, await_readable, holds_whole_answer
 from .address import Connection, ServerSilentError
+from .libpq import driver_libpq
 
 Statement = tuple[str, Sequence[Any]]
 """A query with `%s` for each of its parameters, and no other `%`."""
@@ -67,13 +68,14 @@ class Answer:
 class Pipeline:
     """Statements that were sent in one go; `receive` waits for their answers."""
 
-    __slots__ = ("_awaited", "_connection")
+    __slots__ = ("_awaited", "_connection", "_follower")
 
     def __init__(self, connection: Connection, statements: Sequence[Statement]) -> None:
         """Send `statements` without waiting. When anything interrupts, the connection is closed."""
         self._connection = connection
         self._awaited: list[str | None] = []
         """For each result to come: the query that it prepares, or None."""
+        self._follower: AwaitedInsert | None = None
         pgconn, prepared = connection.pgconn, connection.prepared
         try:
             pgconn.enter_pipeline_mode()
@@ -92,20 +94,54 @@ class Pipeline:
             connection.close()
             raise
 
+    def commit_behind(self, query: str, values: Sequence[Any]) -> AwaitedInsert:
+        """What awaits the answer, and sends `query` and COMMIT behind it; for one INSERT in this pipeline.
+
+        Nothing is sent unless `query` is prepared on this connection, and the driver compiled.
+        """
+        connection, libpq = self._connection, driver_libpq()
+        follower = self._follower = AwaitedInsert(connection.fileno())
+        name, address = connection.prepared.get(query), _address(connection)
+        if libpq is not None and name is not None and address is not None:
+            follower.commit_by(libpq, address, name, _texts(connection, values))
+        return follower
+
+    @property
+    def is_committing(self) -> bool:
+        """Whether the COMMIT of `commit_behind` may have reached the server."""
+        return self._follower is not None and self._follower.is_committing
+
     def receive(self) -> list[Answer]:
         """The answers; entry i belongs to statement i.
 
         Raises the driver's error for the first statement that failed; those behind it were not done, and the
         transaction is as the server left it. When anything else interrupts, the connection is closed.
         """
+        return self._receive(self._awaited)
+
+    def receive_inserted(self) -> list[Answer]:
+        """`receive` when the COMMIT is being sent: libpq has these answers already."""
+        return self._receive(self._awaited, is_read=True, is_last=False)
+
+    def receive_committed(self) -> list[Answer]:
+        """The answers to the query and the COMMIT of `commit_behind`, after `receive_inserted`."""
+        if self._follower is None or not self._follower.is_sent:
+            self._connection.close()
+            raise psycopg.OperationalError("the COMMIT could not be sent")
+        return self._receive([None, None])
+
+    def _receive(
+        self, awaited: Sequence[str | None], *, is_read: bool = False, is_last: bool = True
+    ) -> list[Answer]:
         connection, prepared = self._connection, self._connection.prepared
         try:
-            results = _receive(connection, len(self._awaited))
-            connection.pgconn.exit_pipeline_mode()
+            results = _receive(connection, len(awaited), is_read=is_read)
+            if is_last:
+                connection.pgconn.exit_pipeline_mode()
         except BaseException:
             connection.close()
             raise
-        for preparing, result in zip(self._awaited, results, strict=True):
+        for preparing, result in zip(awaited, results, strict=True):
             if preparing is not None and result.status != ExecStatus.COMMAND_OK:
                 del prepared[preparing]
         for result in results:
@@ -113,7 +149,7 @@ class Pipeline:
                 raise error_from_result(result, encoding=connection.info.encoding)
         return [
             Answer(connection, result)
-            for preparing, result in zip(self._awaited, results, strict=True)
+            for preparing, result in zip(awaited, results, strict=True)
             if preparing is None
         ]
 
@@ -138,17 +174,25 @@ def _texts(connection: Connection, values: Sequence[Any]) -> Sequence[Any]:
         return Transformer(connection).dump_sequence(values, [PyFormat.TEXT] * len(values))
 
 
-def _receive(connection: Connection, count: int) -> list[PGresult]:
-    """The results of `count` statements.
+def _address(connection: Connection) -> int | None:
+    """Where libpq has the connection; the driver's Protocol lacks what its documentation has."""
+    address: int | None = connection.pgconn.pgconn_ptr  # type: ignore[attr-defined]
+    return address
+
+
+def _receive(connection: Connection, count: int, *, is_read: bool) -> list[PGresult]:
+    """The results of `count` statements; `is_read`: libpq has all of them already.
 
     Waits without the GIL, which is taken once when the whole answer arrives together. Raises
     `ServerSilentError` when the server sends nothing for `patience_s` seconds.
     """
     pgconn = connection.pgconn
-    if pgconn.flush():
-        _flush(connection)
-    is_whole = _await_answer(connection)
-    pgconn.consume_input()
+    is_whole = is_read
+    if not is_read:
+        if pgconn.flush():
+            _flush(connection)
+        is_whole = _await_answer(connection)
+        pgconn.consume_input()
     results: list[PGresult] = []
     while len(results) <= count:  # behind them comes the answer to the sync
         while not is_whole and pgconn.is_busy():

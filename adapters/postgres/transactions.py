@@ -22,6 +22,7 @@ from psycopg.pq import TransactionStatus
 from ...domain.errors import CommitOutcomeUnknownError, HeadroomTakenError, StoreUnavailableError
 from ...domain.values.disk_usage import DiskUsage
 from ...domain.values.tiles import TileMetadataPersistent
+from ...ext import AwaitedInsert
 from .address import Connection
 from .connection import Database
 from .copy_format import copy_rows
@@ -106,6 +107,11 @@ class TileTransaction:
         self._open = self._has_savepoint = True
         return self._send(doing, BEGIN, statement, SAVEPOINT)
 
+    def commit_behind(self, doing: str, sent: Pipeline, added: DiskUsage) -> AwaitedInsert:
+        """What awaits the answer to the INSERT that `send_all` sent, and may do `commit` behind it."""
+        with translate_errors(doing):
+            return sent.commit_behind(ADD_DISK_BYTES, self._addition(added))
+
     def receive(self, doing: str, sent: Pipeline) -> list[Answer]:
         """The answers to all statements that were sent; errors as `begin` has them."""
         try:
@@ -145,28 +151,37 @@ class TileTransaction:
                 return False
         return True
 
-    def commit(self, doing: str, added: DiskUsage, trace: Callable[[], Statement]) -> None:
+    def commit(
+        self,
+        doing: str,
+        added: DiskUsage,
+        trace: Callable[[], Statement],
+        *,
+        sent: Pipeline | None = None,
+    ) -> None:
         """Add `added` to the accounting and COMMIT.
 
         `trace` makes the query whether the change is visible, for the case that the connection is lost.
+        `sent` is the INSERT of `send_all` where the COMMIT was sent behind it, and neither answer received.
         Raises `HeadroomTakenError` when the budget would be passed (the transaction stays open and keeps its
         locks), `StoreUnavailableError` when it is certainly not committed, `CommitOutcomeUnknownError`.
         """
         if not self._open:
             raise ValueError(f"{doing}: the transaction has ended")
         try:
-            counting: list[Statement] = []
-            if added != DiskUsage():
-                counting = [] if self._has_savepoint else [SAVEPOINT]
-                counting.append((ADD_DISK_BYTES, (*self._ceilings, *attrs.astuple(added))))
-            *_, committed = run_pipelined(self.connection, *counting, COMMIT)
+            if sent is None:
+                *_, committed = run_pipelined(self.connection, *self._counting(added), COMMIT)
+            else:
+                _, inserted, _ = sent.receive_inserted()
+                self.xid = inserted.text
+                _, committed = sent.receive_committed()
         except psycopg.Error as error:
             # Only a server that reports a failed transaction has certainly not gone on to the COMMIT. A
             # session that it ended may have got there before: its last message does not say.
             if self.connection.info.transaction_status is not TransactionStatus.INERROR:
                 self._open = False
                 self.connection.close()
-                self._settle(doing, trace, error)
+                self._settle(doing, trace, error, was_sent=sent is not None)
                 return
             ceilings = dict(zip(CEILING_CONSTRAINTS, self._ceilings, strict=True))
             ceiling = ceilings.get(error.diag.constraint_name or "")
@@ -178,6 +193,17 @@ class TileTransaction:
             self._open = False
             if committed.tag != "COMMIT":
                 raise StoreUnavailableError(f"{doing} failed: the transaction had been aborted before")
+
+    def _counting(self, added: DiskUsage) -> list[Statement]:
+        """The statements before the COMMIT."""
+        if added == DiskUsage():
+            return []
+        counting: Statement = (ADD_DISK_BYTES, self._addition(added))
+        return [counting] if self._has_savepoint else [SAVEPOINT, counting]
+
+    def _addition(self, added: DiskUsage) -> tuple[int | None, ...]:
+        """The values of ADD_DISK_BYTES."""
+        return *self._ceilings, *attrs.astuple(added)
 
     def _end(self) -> None:
         """Roll back unless committed."""
@@ -206,9 +232,14 @@ class TileTransaction:
                 )
             return HeadroomTakenError(added.footprint_bytes, ceiling, used.footprint_bytes)
 
-    def _settle(self, doing: str, trace: Callable[[], Statement], error: psycopg.Error) -> None:
+    def _settle(
+        self, doing: str, trace: Callable[[], Statement], error: psycopg.Error, *, was_sent: bool
+    ) -> None:
         """Return when the COMMIT whose answer was lost was done; raise the error that is true otherwise."""
-        committed = False if self.xid is None else self._was_committed(self.xid, trace)
+        if self.xid is None:
+            committed = None if was_sent else False
+        else:
+            committed = self._was_committed(self.xid, trace)
         if committed:
             return
         message = f"{doing} failed: the connection was lost: {describe(error)}"

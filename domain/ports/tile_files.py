@@ -15,6 +15,7 @@ from ..errors import StoreUnavailableError, TileCacheError
 from ..values.inventory import FoundFile, TileInventory
 from ..values.pixels import TilePixelHandle
 from ..values.tiles import TileId, TileMetadata
+from .tile_rows import AwaitedInsert
 
 
 class StagedTile:
@@ -48,13 +49,14 @@ class TileFiles(Protocol):
     def stage_many(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[StagedTile | TileCacheError]:
         """`stage` for a batch; entry i is tile i staged, or the error that refuses tile i."""
 
-    def prewrite(self, staged: StagedTile, awaited: int | None = None) -> None:
+    def prewrite(self, staged: StagedTile, awaited: AwaitedInsert | None = None) -> None:
         """Write the bytes to an unlinked file ahead of `place` (optional), without waiting for the disk.
 
-        May then wait for the answer on the socket `awaited` (`OpenRow.answers`), and place the file where
-        that answer says that the row is inserted: all of it in one stretch without the interpreter's lock.
-        Never raises; `place`, which comes behind `OpenRow.finish_insert`, reports the error. A crash leaves
-        nothing behind but what `place` leaves.
+        May then wait for the answer to `awaited` (`OpenRow.answers`), place the file where that answer says
+        that the row is inserted, and have the row committed where the file is durable: all in one stretch
+        without the interpreter's lock. Never raises; `place`, which comes behind `OpenRow.finish_insert`,
+        reports the error of the file, and `OpenRow.commit` that of the row. A crash leaves nothing behind but
+        what `place` and `commit` leave.
         """
 
     def place(self, staged: StagedTile) -> None:

@@ -15,15 +15,28 @@ from ..values.tile_key import VariantTable
 from ..values.tiles import FreshnessLabel, TileId, TileMetadata, TileMetadataPersistent, TileSource
 
 
+class AwaitedInsert(Protocol):
+    """An INSERT that is not answered yet, and the COMMIT behind it, for `TileFiles.prewrite`."""
+
+    @property
+    def is_committing(self) -> bool:
+        """Whether the COMMIT was sent: the answer said that the row is inserted, and its file is durable."""
+        ...
+
+
 class OpenRow(Protocol):
     """One INSERT in a transaction that is still open."""
 
     @property
-    def answers(self) -> int | None:
-        """The socket on which the answer to the INSERT arrives, for `TileFiles.prewrite`; None: no socket."""
+    def answers(self) -> AwaitedInsert | None:
+        """What awaits the answer to the INSERT, for `TileFiles.prewrite`; None: nothing can."""
+
+    @property
+    def is_committing(self) -> bool:
+        """Whether `TileFiles.prewrite` has sent the COMMIT: then only `commit` is left, to read answers."""
 
     def finish_insert(self) -> None:
-        """Wait for the answer to the INSERT.
+        """Wait for the answer to the INSERT; not while the row is committing.
 
         Raises `DuplicateTileError` when the tile has a committed row, or when another writer commits the
         same tile first.

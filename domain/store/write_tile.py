@@ -14,9 +14,9 @@ before the first. When another process takes the reserved room before the commit
 The outcome is recorded once.
 
 Beside threads that compute, each taking of the interpreter's lock costs a switch interval for each of them.
-A write gives the lock up twice: until the INSERT is answered and the file is in place, and until the
-COMMIT is answered. The first stretch writes the bytes, waits for the answer, and does step 5 where the
-answer says that the row is inserted; `finish_insert` and `place` then report what happened.
+A write gives the lock up once: `prewrite` writes the bytes, waits for the answer to the INSERT, does step 5
+where it says that the row is inserted, and step 6 where the file is durable. The row is committing then, and
+`commit` reads both answers. Where it stopped before, steps 4 to 6 go on from there.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from ..ports.clock import Clock
 from ..ports.flight_recorder import FlightRecorder
 from ..ports.headroom import Headroom
 from ..ports.tile_files import StagedTile, TileFiles
-from ..ports.tile_rows import TileRows
+from ..ports.tile_rows import OpenRow, TileRows
 from ..values.disk_usage import footprint
 from ..values.tiles import TileMetadata, TileMetadataPersistent, TileSource
 from .catalogue_sync import CatalogueSync
@@ -96,13 +96,14 @@ def write_tile(parts: WriteParts, pixels: bytes, metadata: TileMetadata) -> Tile
                     created_at = parts.clock_guard.stamp(reading=now)
                     with (
                         parts.rows.insert(admitted, created_at) as row,
-                        WithdrawOnFailure(parts.files, [staged]),
+                        WithdrawOnFailure(parts.files, [staged], row),
                     ):
                         if admitted.tile_id not in parts.sync.catalogue:
                             parts.files.prewrite(staged, row.answers)
-                        row.finish_insert()
-                        step = WriteStep.FILES
-                        parts.files.place(staged)
+                        if not row.is_committing:
+                            row.finish_insert()
+                            step = WriteStep.FILES
+                            parts.files.place(staged)
                         step = WriteStep.COMMIT
                         stored = row.commit()
                     parts.sync.add(stored)
@@ -132,13 +133,17 @@ def duplicate_of(metadata: TileMetadata, known: TileMetadataPersistent | None) -
 
 
 class WithdrawOnFailure:
-    """Removes written files when the context raises; not when the row may have been committed."""
+    """Removes written files when the context raises; not when the row may have been committed.
 
-    __slots__ = ("_files", "_staged")
+    While `row` is committing, only the store's own errors say that it was not: a signal's handler may raise.
+    """
 
-    def __init__(self, files: TileFiles, staged: Sequence[StagedTile]) -> None:
+    __slots__ = ("_files", "_row", "_staged")
+
+    def __init__(self, files: TileFiles, staged: Sequence[StagedTile], row: OpenRow | None = None) -> None:
         self._files = files
         self._staged = staged
+        self._row = row
 
     def __enter__(self) -> None:
         pass
@@ -146,6 +151,8 @@ class WithdrawOnFailure:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, Exception) and not isinstance(error, CommitOutcomeUnknownError):
+        committing = self._row is not None and self._row.is_committing
+        says_not_committed = TileCacheError if committing else Exception
+        if isinstance(error, says_not_committed) and not isinstance(error, CommitOutcomeUnknownError):
             for tile in self._staged:
                 self._files.withdraw(tile)

@@ -231,13 +231,17 @@ class WireProxy:
             return
         end.received += received
         target = session.other(end).socket
+        # What came together goes on together: a store that finds a whole answer goes another way.
+        passing = bytearray()
         with suppress(OSError):
             for kind, message in end.messages():
                 how = self._count(end.sender, kind, message)
                 if how is not None:
+                    target.sendall(passing)
                     self._cut_line(session, end, message, how)
                     return
-                target.sendall(message)
+                passing += message
+            target.sendall(passing)
 
     def _count(self, sender: Sender, kind: str, message: bytes) -> Cut | None:
         if kind == "startup" and int.from_bytes(message[4:8], "big") == CANCEL_REQUEST:

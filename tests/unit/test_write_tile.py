@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from aerotile.adapters.memory.mapping_cache import MemoryMappingCache
 from aerotile.adapters.memory.sector_index import MemorySectorIndex
 from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
-from aerotile.adapters.memory.tile_rows import MemoryOpenRows, MemoryTileRows
+from aerotile.adapters.memory.tile_rows import MemoryOpenRow, MemoryOpenRows, MemoryTileRows
 from aerotile.domain.errors import (
     DuplicateTileError,
     StoreUnavailableError,
@@ -26,6 +26,7 @@ from aerotile.domain.errors import (
 )
 from aerotile.domain.policies.freshness import FreshnessGrounds
 from aerotile.domain.ports.tile_files import StagedTile
+from aerotile.domain.ports.tile_rows import AwaitedInsert
 from aerotile.domain.store.catalogue_sync import CatalogueSync
 from aerotile.domain.store.freshness_gate import FreshnessGate
 from aerotile.domain.store.tile_store import FileBackedTileStore
@@ -33,7 +34,7 @@ from aerotile.domain.values.catalogue_entries import CatalogueColumns
 from aerotile.domain.values.sectors import SEEDED_RULES, SectorClassification
 from aerotile.domain.values.tile_changes import ChangeKind, TileChange
 from aerotile.domain.values.tile_key import MAX_FLIGHTS, VariantTable
-from aerotile.domain.values.tiles import TileId, TileSource
+from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
 
 FLIGHT = UUID(int=1 << 100)
 
@@ -56,7 +57,7 @@ class WatchedFiles(MemoryTileFiles):
         super().__init__()
         self.prewritten: list[int] = []
 
-    def prewrite(self, staged: StagedTile, awaited: int | None = None) -> None:
+    def prewrite(self, staged: StagedTile, awaited: AwaitedInsert | None = None) -> None:
         self.prewritten.append(1)
 
     def prewriting(self, staged: Sequence[StagedTile]) -> AbstractContextManager[None]:
@@ -71,14 +72,50 @@ class Site:
     clock: CountingClock
 
 
+@attrs.frozen
+class FailingRow(MemoryOpenRow):
+    """A row whose COMMIT ends with `error`, where there is one."""
+
+    error: Exception | None = None
+
+    def commit(self) -> TileMetadataPersistent:
+        if self.error is not None:
+            raise self.error
+        return super().commit()
+
+
+class CommittingRows(MemoryTileRows):
+    """Rows whose COMMIT is sent by `prewrite`."""
+
+    error: Exception | None = None
+
+    @contextmanager
+    def insert(self, metadata: TileMetadata, created_at: datetime) -> Iterator[MemoryOpenRow]:
+        with super().insert(metadata, created_at) as row:
+            yield FailingRow(row.rows, row.tile_id, is_committing=True, error=self.error)
+
+
+class PlacedFiles(WatchedFiles):
+    """Files of a row that is committing: `place` fails, for the file is in its place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.withdrawn = 0
+
+    def place(self, staged: StagedTile) -> None:
+        raise StoreUnavailableError("placed a second time")
+
+    def withdraw(self, staged: StagedTile) -> None:
+        self.withdrawn += 1
+
+
 @pytest.fixture
 def site() -> Site:
-    clock, recorder, rows, files = (
-        CountingClock(NOW),
-        MemoryFlightRecorder(),
-        MemoryTileRows(),
-        WatchedFiles(),
-    )
+    return site_of(MemoryTileRows(), WatchedFiles())
+
+
+def site_of(rows: MemoryTileRows, files: WatchedFiles) -> Site:
+    clock, recorder = CountingClock(NOW), MemoryFlightRecorder()
     gate = FreshnessGate(
         [FreshnessGrounds((), SEEDED_RULES, SectorClassification.STABLE_REAR)],
         MemorySectorIndex,
@@ -113,6 +150,28 @@ def test_only_tiles_that_the_catalogue_does_not_know_are_written_ahead(site: Sit
         site.store.write_tile(*batch[0])
     site.store.write_tiles(batch)
     assert site.files.prewritten == [1, 3]
+
+
+def test_the_file_of_a_row_that_is_committing_is_left_as_it_was_placed() -> None:
+    site, pixels = site_of(CommittingRows(), PlacedFiles()), pixels_of(100)
+    stored = site.store.write_tile(pixels, metadata_of(imported(0), pixels))
+    assert site.files.prewritten == [1]
+    assert stored.tile_id in site.store.catalogue
+
+
+@pytest.mark.parametrize(
+    ("error", "withdrawn"),
+    [(RuntimeError("a signal's handler"), 0), (StoreUnavailableError("not committed"), 1)],
+    ids=["anything", "not committed"],
+)
+def test_a_row_that_is_committing_loses_its_file_only_where_it_is_certainly_not_committed(
+    error: Exception, withdrawn: int
+) -> None:
+    rows, files, pixels = CommittingRows(), PlacedFiles(), pixels_of(100)
+    rows.error = error
+    with pytest.raises(type(error), match=str(error)):
+        site_of(rows, files).store.write_tile(pixels, metadata_of(imported(0), pixels))
+    assert files.withdrawn == withdrawn
 
 
 def test_a_tile_of_one_flight_too_many_is_refused_before_its_row_is_there(site: Site) -> None:

@@ -66,9 +66,10 @@ ANSWERED = PLACE.replace(
     "try:",
     """
 import socket
+from aerotile.ext import AwaitedInsert
 ours, theirs = socket.socketpair()
 theirs.sendall(b"C\\0\\0\\0\\x0fINSERT 0 1\\0Z\\0\\0\\0\\x05T")
-write.prewrite(root, target, here, 0, ours.fileno(), 600_000)
+write.prewrite(root, target, here, 0, AwaitedInsert(ours.fileno()), 600_000)
 try:""",
 )
 """The row's answer is there, so that `prewrite` places the tile."""

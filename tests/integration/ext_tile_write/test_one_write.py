@@ -19,6 +19,7 @@ from open_descriptors import leaving_none_open
 from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.domain.policies.jpeg import JpegFault
 from aerotile.ext import (
+    AwaitedInsert,
     GatedWrite,
     GateRefusedError,
     HashedPixels,
@@ -169,7 +170,7 @@ def test_an_answer_is_awaited_behind_what_is_written_ahead(root: int, write: Gat
     with ours, theirs:
         answer = threading.Timer(0.05, theirs.sendall, [b"x"])
         answer.start()
-        write.prewrite(root, TARGET, os.fstat(root).st_dev, 0, ours.fileno(), 600_000)
+        write.prewrite(root, TARGET, os.fstat(root).st_dev, 0, AwaitedInsert(ours.fileno()), 600_000)
         assert is_readable(ours.fileno())
         answer.join()
     write.place(root, TARGET)
@@ -180,7 +181,7 @@ def test_an_answer_that_does_not_come_is_not_awaited_for_ever(
 ) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        write.prewrite(root, TARGET, os.fstat(root).st_dev, 0, ours.fileno(), 1)
+        write.prewrite(root, TARGET, os.fstat(root).st_dev, 0, AwaitedInsert(ours.fileno()), 1)
     write.place(root, TARGET)
     assert names(folder) == {"5.jpg", "5.jpg.sha256"}
 
@@ -230,7 +231,7 @@ def test_an_answer_that_the_row_is_inserted_places_the_tile_and_no_other_answer_
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(answer)
-        write.prewrite(root, TARGET, os.fstat(root).st_dev, 0, ours.fileno(), 600_000)
+        write.prewrite(root, TARGET, os.fstat(root).st_dev, 0, AwaitedInsert(ours.fileno()), 600_000)
         assert ours.recv(1 << 10) == answer, "the answer is left to the driver"
     assert names(folder) == ({"5.jpg", "5.jpg.sha256"} if is_placed else set())
     write.place(root, TARGET)
@@ -246,7 +247,7 @@ def test_a_tile_that_an_answer_placed_is_withdrawn_as_any_other(
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(INSERTED + IN_TRANSACTION)
-        write.prewrite(root, TARGET, os.fstat(root).st_dev, 0, ours.fileno(), 600_000)
+        write.prewrite(root, TARGET, os.fstat(root).st_dev, 0, AwaitedInsert(ours.fileno()), 600_000)
     write.withdraw(root)
     assert names(folder) == set()
     write.place(root, TARGET)
