@@ -12,8 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from harness.dataset import MEAN_BYTES
 from harness.floors import running
 from harness.operations import Calls, Facts, Operation, Samples
+from harness.page_cache import touch_free_memory
 from harness.subjects import Effort, MeasuredPath, Role, Subject
 from harness.workshop import Workshop
 from peers import mbtiles, pmtiles_archive
@@ -45,6 +47,11 @@ def _ours(workshop: Workshop) -> Iterator[Operation]:
             generations.remove(sealed.pop())
 
     yield Calls(call=seal, afterwards=remove, facts=lambda: _memory(workshop))
+
+
+def _with_room(workshop: Workshop) -> None:
+    """Memory for the archive and the pages of a seal, whoever wrote or removed a file before."""
+    touch_free_memory(2 * workshop.sizes.tiles * MEAN_BYTES)
 
 
 def _memory(workshop: Workshop) -> Facts:
@@ -120,17 +127,19 @@ def _into_sqlite(target: Path, paths: list[tuple[TileId, Path]]) -> None:
 SEAL = MeasuredPath(
     id="P-19",
     subjects=(
-        Subject(name="Aerotile", role=Role.OURS, open=_ours),
+        Subject(name="Aerotile", role=Role.OURS, open=_ours, before_block=_with_room),
         Subject(
             name="C read, hash, write",
             role=Role.FLOOR,
             open=_floor,
+            before_block=_with_room,
             note="one thread, one file, one sync; no look for equal tiles, no facts, no digests of the file",
         ),
         Subject(
             name="pmtiles Writer",
             role=Role.PEER,
             open=_copying("seal.pmtiles", pmtiles_archive.write),
+            before_block=_with_room,
             needs=("pmtiles",),
             note="nothing hashed against a row, no facts; equal tiles by a short hash; one sync by us",
         ),
@@ -138,6 +147,7 @@ SEAL = MeasuredPath(
             name="SQLite MBTiles",
             role=Role.PEER,
             open=_copying("seal.mbtiles", _into_sqlite),
+            before_block=_with_room,
             note="as mb-util copies: nothing hashed, equal tiles many times; 1,024 per commit, WAL FULL",
         ),
     ),
