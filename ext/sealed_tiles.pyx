@@ -13,13 +13,19 @@ from libc.string cimport memcpy, memset
 from _constants cimport PINNED, SHA256_BYTES, VARIANT_MASK
 from _mappings cimport Mapping, new_part
 from _morton cimport Rectangle, curve_of, holds, next_held, rectangle, tile_key
-from _row_blocks cimport Row
+from _row_blocks cimport Row, last_not_above
 from _tile_id cimport TileIdLayout, flight_ordinals, key_of, learn_layout
 from aerotile.ext.mapped_pixels cimport MappedPixels, mapping_of, new_handle
 
 from .catalogue_matches import CompiledCatalogueMatches
 from ..domain.values.tile_key import VariantTable
 from ..domain.values.tiles import TileId, TileSource
+
+cdef extern from *:
+    void prefetch_row "__builtin_prefetch" (const void *row) noexcept nogil
+
+cdef enum:
+    SAMPLED_ROWS = 8  # of each so many rows of a part one key is sampled; a part has a whole number of them
 
 cdef TileIdLayout LAYOUT
 learn_layout(&LAYOUT, TileId, TileSource)
@@ -51,8 +57,8 @@ cdef class SealedTiles:
     `check_part(number)` is called before the first use of each part of `part_rows` rows, `check_tile(row)` before
     the first use of each tile's bytes; both raise what the read shall raise. `otherwise(tile_id)` answers for a
     tile that is not here. `first_keys` are the keys of the first row of each part: so a look-up uses one part, and a
-    damaged part costs its own tiles alone. Raises `ValueError` for facts that are no whole number of rows, and for
-    another number of keys than of parts.
+    damaged part costs its own tiles alone. Raises `ValueError` for facts that are no whole number of rows, for
+    another number of keys than of parts, and for parts that are not a multiple of eight rows.
     """
 
     cdef MappedPixels facts, archive
@@ -63,6 +69,7 @@ cdef class SealedTiles:
     cdef Py_ssize_t part_count
     cdef readonly Py_ssize_t count
     cdef Py_ssize_t part_rows, data_offset
+    cdef int64_t *samples  # a key of each `SAMPLED_ROWS` rows, a byte a tile: of parts that were checked
     cdef uint8_t *parts_seen
     cdef uint8_t *tiles_seen
     cdef uint64_t times_forgotten
@@ -86,7 +93,9 @@ cdef class SealedTiles:
         cdef Mapping *rows = mapping_of(facts)
         if not isinstance(variants, VariantTable):
             raise TypeError(f"variants must be of type VariantTable, got {type(variants).__name__}")
-        if part_rows < 1 or data_offset < 0 or rows.length % <Py_ssize_t>sizeof(FactsRow) != 0:
+        if part_rows < 1 or part_rows % SAMPLED_ROWS != 0:
+            raise ValueError(f"part_rows must be a multiple of {<int>SAMPLED_ROWS}, got {part_rows}")
+        if data_offset < 0 or rows.length % <Py_ssize_t>sizeof(FactsRow) != 0:
             raise ValueError(f"{rows.length} bytes of facts are no whole number of rows")
         self.count = rows.length // <Py_ssize_t>sizeof(FactsRow)
         self.part_count = (self.count + part_rows - 1) // part_rows
@@ -101,12 +110,15 @@ cdef class SealedTiles:
         self.flights = variants.flights
         self.ordinals = flight_ordinals(self.flights)
         self.check_part, self.check_tile, self.otherwise = check_part, check_tile, otherwise
+        # Pages of a large array come into being when they are written: a part that is never used costs nothing.
+        self.samples = <int64_t *>calloc(self.count // SAMPLED_ROWS + 1, sizeof(int64_t))
         self.parts_seen = <uint8_t *>calloc(self.count // part_rows + 1, 1)
         self.tiles_seen = <uint8_t *>calloc(self.count // 8 + 1, 1)
-        if self.parts_seen == NULL or self.tiles_seen == NULL:
+        if self.samples == NULL or self.parts_seen == NULL or self.tiles_seen == NULL:
             raise MemoryError
 
     def __dealloc__(self):
+        free(self.samples)
         free(self.parts_seen)
         free(self.tiles_seen)
 
@@ -115,30 +127,36 @@ cdef class SealedTiles:
         cdef Py_ssize_t part = row // self.part_rows
         if not self.parts_seen[part]:
             self.check_part(part)
+            self.sample_part(part)
             self.parts_seen[part] = 1
         return 0
 
+    cdef void sample_part(self, Py_ssize_t part) noexcept:
+        cdef Py_ssize_t row
+        for row in range(part * self.part_rows, min((part + 1) * self.part_rows, self.count), SAMPLED_ROWS):
+            self.samples[row // SAMPLED_ROWS] = self.rows[row].key
+
     cdef Py_ssize_t lower_bound(self, int64_t key) except -1:
         """The first row whose key is not below `key`; `count` when there is none."""
-        cdef Py_ssize_t low = 0, high = self.part_count, middle
-        while low < high:  # the last part that begins at or before the key, if there is one
-            middle = low + (high - low) // 2
-            if self.first_keys[middle] <= key:
-                low = middle + 1
-            else:
-                high = middle
-        if low == 0:
+        cdef Py_ssize_t low, high, row, half
+        if self.part_count == 0 or key < self.first_keys[0]:
             return 0
-        low = (low - 1) * self.part_rows
+        low = last_not_above(self.first_keys, self.part_count, key) * self.part_rows
         high = min(low + self.part_rows, self.count)
         self.touch_row(low)
-        while low < high:
-            middle = low + (high - low) // 2
-            if self.rows[middle].key < key:
-                low = middle + 1
+        low += SAMPLED_ROWS * last_not_above(
+            &self.samples[low // SAMPLED_ROWS], (high - low + SAMPLED_ROWS - 1) // SAMPLED_ROWS, key
+        )
+        high = min(low + SAMPLED_ROWS, high)
+        for row in range(low, high):  # a search in cold memory would wait for one row after the other
+            prefetch_row(&self.rows[row])
+        while high - low > 1:
+            half = (high - low) >> 1
+            if self.rows[low + half - 1].key < key:
+                low += half
             else:
-                high = middle
-        return low
+                high -= half
+        return low + (self.rows[low].key < key)
 
     cdef Py_ssize_t row_of(self, tile_id) except -2:
         """The tile's row; -1 when it is not here."""

@@ -47,6 +47,23 @@ def touching(peer: ReadingPeer) -> Callable[[Workshop], AbstractContextManager[O
     return opened
 
 
+def touching_alone(
+    read_from: Callable[[Workshop], AbstractContextManager[Reader]],
+) -> Callable[[Workshop], AbstractContextManager[Operation]]:
+    """Touch every page of a tile of P-1 whose handle is there."""
+
+    @contextmanager
+    def opened(workshop: Workshop) -> Iterator[Operation]:
+        touch = workshop.floors.module("pagetouch").touch
+        with read_from(workshop) as read:
+            handles = [read(tile_id(number)) for number in kept_numbers(workshop, "touch alone")]
+        for handle in handles:
+            touch(handle)
+        yield Calls(call=lambda handle: touch(handle), arguments=Cycle(handles).arguments)
+
+    return opened
+
+
 def _timed(read: Reader, arguments: Callable[[], tuple[Any]], keep: Callable[[Any], object]) -> Samples:
     """Reads of P-2, one by one. A result lives until the next one is there; `keep` is given it, untimed."""
 
@@ -102,16 +119,6 @@ def reading(peer: ReadingPeer) -> Callable[[Workshop], AbstractContextManager[Op
 @contextmanager
 def _read_tile_pixels(workshop: Workshop) -> Iterator[Reader]:
     yield workshop.shared(reading_store).store.read_tile_pixels
-
-
-@contextmanager
-def _touch_alone(workshop: Workshop) -> Iterator[Operation]:
-    touch = workshop.floors.module("pagetouch").touch
-    read = workshop.shared(reading_store).store.read_tile_pixels
-    handles = [read(tile_id(number)) for number in kept_numbers(workshop, "touch alone")]
-    for handle in handles:
-        touch(handle)
-    yield Calls(call=lambda handle: touch(handle), arguments=Cycle(handles).arguments)
 
 
 @contextmanager
@@ -208,7 +215,7 @@ KEPT = MeasuredPath(
         Subject(
             name="touch alone",
             role=Role.REFERENCE,
-            open=_touch_alone,
+            open=touching_alone(_read_tile_pixels),
             note="no look-up: what it costs to call the touch from Python and to take the time there",
             before_block=filling_page_cache(),
         ),

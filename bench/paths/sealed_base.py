@@ -21,9 +21,11 @@ from aerotile.adapters.sealed_base.seal_plan import SealPlan
 
 from .read_peers import LMDB_BYTES, LMDB_ZERO_COPY, OTHERS, Reader, ReadingPeer
 from .read_store import filling_page_cache, kept_numbers, reading_store
-from .reads import touching
+from .reads import touching, touching_alone
 
 _STORED_IN = "store-reads/base"
+_OF_A_PEER = Effort(blocks=8, rounds=300)
+"""Fewer blocks than ours and the floor's, whose ratio moves from block to block; no peer is near."""
 
 
 @contextmanager
@@ -62,6 +64,7 @@ def _peer(peer: ReadingPeer) -> Subject:
         needs=peer.needs,
         note=peer.note,
         before_block=filling_page_cache(peer.stored_in),
+        at_most=_OF_A_PEER,
     )
 
 
@@ -81,8 +84,15 @@ READ = MeasuredPath(
             note="sorted keys in memory; no hash, no handle",
             before_block=filling_page_cache(_STORED_IN),
         ),
+        Subject(
+            name="touch alone",
+            role=Role.REFERENCE,
+            open=touching_alone(_read_sealed),
+            note="no look-up: what it costs to call the touch from Python and to take the time there",
+            before_block=filling_page_cache(_STORED_IN),
+        ),
         *(_peer(peer) for peer in (LMDB_ZERO_COPY, LMDB_BYTES, *OTHERS)),
     ),
-    full=Effort(blocks=8, rounds=300),
+    full=Effort(blocks=20, rounds=300),
     quick=Effort(blocks=5, rounds=200),
 )

@@ -240,6 +240,54 @@ def test_a_part_that_begins_with_an_impossible_key_is_refused(root: Path) -> Non
             store.tile_exists(TILES[0][0].tile_id)
 
 
+def test_each_row_is_found_by_its_key_and_no_other_tile_is(root: Path, tmp_path: Path) -> None:
+    """Whatever is left over of a part, or of the rows between two sampled keys."""
+    base = base_in(root)
+    variants = base.signed.manifest.variants
+    column = [TileId(14, x, 5_000, TileSource.IMPORTED) for x in range(3_000)]
+    column.sort(key=lambda tile_id: encode_tile_key(tile_id, variants))
+    for count in (1, 2, 7, 8, 9, 15, 17, 511, 512, 513, 519, 520, 521, 1_024, 1_030):
+        stored = sorted(random.Random(count).sample(range(len(column)), count))
+        rows = np.zeros(count, FACTS_ROW)
+        rows["key"] = [encode_tile_key(column[place], variants) for place in stored]
+        path = tmp_path / f"facts{count}"
+        path.write_bytes(rows.tobytes())
+        with path.open("rb") as file:
+            facts = map_file(file.fileno())
+        tiles = SealedTiles(
+            facts,
+            base.archive,
+            variants,
+            rows["key"][::PART_ROWS].tobytes(),
+            part_rows=PART_ROWS,
+            data_offset=16_384,
+            check_part=lambda number: None,
+            check_tile=lambda row: None,
+            otherwise=lambda tile_id: pytest.fail(f"{tile_id} is there"),
+        )
+        expected = {column[place]: row for row, place in enumerate(stored)}
+        assert {tile_id: tiles.row_at(tile_id) for tile_id in column} == {
+            tile_id: expected.get(tile_id) for tile_id in column
+        }
+
+
+def test_a_part_of_the_facts_that_samples_do_not_divide_is_refused(root: Path) -> None:
+    base = base_in(root)
+    for part_rows in (-8, 0, 4, 20):
+        with pytest.raises(ValueError, match="part_rows must be a multiple of 8"):
+            SealedTiles(
+                base.facts,
+                base.archive,
+                base.signed.manifest.variants,
+                base.first_keys,
+                part_rows=part_rows,
+                data_offset=16_384,
+                check_part=lambda number: None,
+                check_tile=lambda row: None,
+                otherwise=lambda tile_id: None,
+            )
+
+
 @pytest.mark.timeout(60)
 def test_a_search_in_facts_that_do_not_ascend_ends(root: Path, tmp_path: Path) -> None:
     """A base without a signature may hold any facts; a search that goes back in them would never end."""
