@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 from archives import picture
@@ -17,17 +16,6 @@ from aerotile.adapters.tile_services.pace import Pace
 from aerotile.domain.errors import ImageryPlaceError, ImagerySourceError
 from aerotile.domain.policies.tile_fetching import FetchLimits
 from aerotile.domain.ports.imagery_source import ImageryTile, ReadPlace
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(START)
-
-
-@pytest.fixture
-def server(clock: ManualClock) -> Iterator[TileServer]:
-    with TileServer(clock=clock) as running:
-        yield running
 
 
 def test_every_tile_comes_verbatim_in_order_and_is_asked_for_once(

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 
 import pytest
-from service_reads import PATH, START, are_the_tiles, block, path_of, read_all, source_at, source_of
+from service_reads import PATH, are_the_tiles, block, path_of, read_all, source_at, source_of
 from tile_server import PORTAL, Behaviour, TileServer, tile_of
 
 from aerotile.adapters.config.secret import Secret
@@ -17,17 +16,6 @@ from aerotile.domain.errors import ImageryPlaceError, ImagerySourceError
 from aerotile.domain.ports.imagery_source import ImageryTile, ReadPlace, Unchanged
 
 TOKEN = "t0ps3cr3t-value"
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(START)
-
-
-@pytest.fixture
-def server(clock: ManualClock) -> Iterator[TileServer]:
-    with TileServer(clock=clock) as running:
-        yield running
 
 
 def test_a_tile_that_has_not_changed_is_not_sent_again(server: TileServer, clock: ManualClock) -> None:

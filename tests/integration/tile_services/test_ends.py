@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
@@ -17,17 +16,6 @@ from aerotile.adapters.tile_services.address import TileAddress
 from aerotile.adapters.tile_services.exchange import Exchange
 from aerotile.domain.errors import ImagerySourceError
 from aerotile.domain.policies.tile_fetching import FetchLimits
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(START)
-
-
-@pytest.fixture
-def server(clock: ManualClock) -> Iterator[TileServer]:
-    with TileServer(clock=clock) as running:
-        yield running
 
 
 def test_a_stop_from_another_thread_ends_a_read_that_waits(server: TileServer) -> None:
