@@ -215,3 +215,24 @@ def test_what_an_interrupted_export_left_is_no_hindrance(filled: Call, tmp_path:
         assert filled("export", name).code == 0, name
         assert by_others(tmp_path / name) == TILES, name
         assert not partial.exists()
+
+
+@pytest.mark.parametrize("command", [["export", "out.pmtiles"], ["base", "seal"]])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (Path.unlink, "the file of tile imported/12/2177/1420 is gone — take it out of the store with"),
+        (lambda tile: tile.write_bytes(picture(99)), "aerotile verify --repair, bring it in anew"),
+    ],
+)
+def test_a_lost_tile_ends_an_export_and_a_seal_with_what_to_do(
+    filled: Call, tmp_path: Path, command: list[str], damage: Callable[[Path], object], message: str
+) -> None:
+    tile = tmp_path / "aerotile-data/tiles/imported/12/2177/1420.jpg"
+    tile.chmod(0o644)
+    damage(tile)
+    refused = filled(*command)
+    assert refused.code == JOB_FAILED
+    assert "imported/12/2177/1420" in refused.err
+    assert message in refused.err
+    assert not (tmp_path / "out.pmtiles").exists()

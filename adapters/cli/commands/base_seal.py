@@ -10,6 +10,7 @@ from ....domain.values.tiles import TileSource
 from ..arguments import box, variant, zoom
 from ..command import AerotileCommand
 from ..errors import BadInputError
+from ..lost_tiles import lost_tiles_refused
 from ..output import json_option
 from ..progress import progress_bar
 from ..session import Session
@@ -96,7 +97,7 @@ def seal(
         without=without,
     )
     with session.existing_runtime() as runtime:
-        with progress_bar("tiles, then descriptors") as advance:
+        with progress_bar("tiles, then descriptors") as advance, lost_tiles_refused():
             manifest = runtime.seal_base(plan, number=number, with_index=with_index, progress=advance)
         opened = runtime.base_generations.manifest(manifest.name, runtime.base_trust)
         print_opened(runtime, opened, as_json=as_json)

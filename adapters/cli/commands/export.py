@@ -16,6 +16,7 @@ from ..areas import area_options, read_area_options
 from ..command import AerotileCommand
 from ..coverage import coverage_facts, write_coverage
 from ..errors import BadInputError, visible
+from ..lost_tiles import lost_tiles_refused
 from ..new_files import check_new_file
 from ..output import in_words, json_option, write_json, write_line
 from ..progress import progress_bar
@@ -86,6 +87,7 @@ def export(
         with (
             _dates_file(dates, chosen),
             refused_writes_named(file),
+            lost_tiles_refused(),
             progress_bar("tiles", len(chosen)) as advance,
         ):
             export_tiles(
