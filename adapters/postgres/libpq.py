@@ -10,25 +10,21 @@ from psycopg import pq
 
 from ...ext import Libpq
 
+_FUNCTIONS = ("PQconsumeInput", "PQsendQueryPrepared", "PQsendQueryParams", "PQpipelineSync")
+
 
 @cache
 def driver_libpq() -> Libpq | None:
-    """The libpq that the driver's connections are of; None where the driver is not compiled.
+    """The libpq that the driver's connections are of; None where compiled code can't reach it.
 
     A compiled driver is linked with its libpq, and a look-up through the driver's file finds that one,
-    however many others are loaded.
+    however many others are loaded. A driver in Python, or one that hides its libpq, has none to give.
     """
     if pq.__impl__ == "python":
         return None
     driver = ctypes.CDLL(inspect.getfile(pq.PGconn))
-    return Libpq(
-        *(
-            ctypes.cast(function, ctypes.c_void_p).value or 0
-            for function in (
-                driver.PQconsumeInput,
-                driver.PQsendQueryPrepared,
-                driver.PQsendQueryParams,
-                driver.PQpipelineSync,
-            )
-        )
-    )
+    try:
+        functions = [getattr(driver, name) for name in _FUNCTIONS]
+    except AttributeError:
+        return None
+    return Libpq(*(ctypes.cast(function, ctypes.c_void_p).value or 0 for function in functions))
