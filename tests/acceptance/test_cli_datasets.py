@@ -237,6 +237,33 @@ def test_a_stac_item_of_other_ground_dates_no_tile(
     assert call("dump").json_lines == []
 
 
+def test_a_stac_item_with_a_bbox_dates_a_dataset(call: Call, define: Call, tmp_path: Path) -> None:
+    (tmp_path / "item.json").write_text(
+        '{"type": "Feature", "stac_version": "1.0.0", "id": "S2", "bbox": [-70.1, -33.1, -70.0, -33.0], '
+        f'"properties": {{"datetime": "{day(2)}T00:00:00Z"}}}}'
+    )
+    facts = define("ortho", captured_at=None, stac="item.json").json
+    assert facts["captured_at"] == f"{day(2)}T00:00:00+00:00"
+    define("survey")
+    corrected = call("datasets", "amend", "survey", "--stac", "item.json", "--json").json
+    assert corrected["captured_at"] == f"{day(2)}T00:00:00+00:00"
+
+
+@pytest.mark.parametrize("command", ["ingest", "provision"])
+@pytest.mark.parametrize("bbox", ["", '"bbox": [-180, -85, 180, 85], '])
+def test_a_stac_item_of_the_future_is_a_bad_call(
+    call: Call, xyz_folder: MakeFolder, tmp_path: Path, command: str, bbox: str
+) -> None:
+    xyz_folder(count=1)
+    (tmp_path / "item.json").write_text(
+        f'{{"type": "Feature", "stac_version": "1.0.0", "id": "S2", {bbox}'
+        '"properties": {"datetime": "2124-05-02T00:00:00Z"}}'
+    )
+    result = call(command, "tiles", "--stac", "item.json")
+    assert result.code == BAD_CALL
+    assert "2124-05-02" in result.err
+
+
 def test_a_call_that_leaves_the_date_or_the_dataset_open_stores_nothing(
     call: Call, define: Call, xyz_folder: MakeFolder, tmp_path: Path
 ) -> None:

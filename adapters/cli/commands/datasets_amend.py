@@ -64,7 +64,7 @@ def amend(
     }
     changes: dict[str, Any] = {field: value for field, value in corrections.items() if value is not None}
     if "captured_from" in changes:
-        changes["captured_at"] = chosen.times
+        changes["captured_at"] = chosen.one_date
     if not changes:
         raise BadInputError(f"nothing of the dataset {name} is to be corrected", remedy="give an option")
     with session.existing_runtime() as runtime:

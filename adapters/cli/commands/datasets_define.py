@@ -89,7 +89,7 @@ def define(
         "source": shown,
         "source_sha256": digest.sha256,
         "digest_of": digest.of,
-        "captured_at": chosen.times,
+        "captured_at": chosen.one_date,
         "captured_from": chosen.origin or dates_from,
     }
     with session.runtime() as runtime:
