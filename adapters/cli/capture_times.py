@@ -48,6 +48,13 @@ class ChosenTimes:
     one_date: datetime | None = None
     """The date of all tiles that have one; None where they may differ."""
 
+    def check(self, now: datetime) -> None:
+        """Raise `CaptureTimeInFutureError` for one date that can't be right yet."""
+        from ...domain.policies.freshness import check_capture_time
+
+        if self.one_date is not None:
+            check_capture_time(self.one_date, now)
+
 
 def add_capture_time_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The three options, as the parameters `captured_at`, `dates` and `stac`."""

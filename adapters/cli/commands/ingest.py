@@ -137,6 +137,8 @@ def ingest(
         raise _nothing_found(folder, zooms, found)
     outside = {note.file: count_outside(note, found.tiles, settled) for note in notes}
     with session.runtime() as runtime:
+        with as_bad_input(CaptureTimeInFutureError):
+            chosen.check(runtime.clock.now())
         digest, not_compared = None, None
         if dataset is not None:
             with as_bad_input(DatasetError):

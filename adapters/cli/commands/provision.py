@@ -220,6 +220,7 @@ def provision(
             replaces = terms.on_contest.replaces
             show_estimate(mosaic, estimates, outside_area, replaces=replaces, as_json=as_json)
             return
+        chosen.check(runtime.clock.now())
         if chosen.times is None and not as_json:
             write_dates(mosaic)
         not_compared = _not_compared(runtime, terms, len(names))
