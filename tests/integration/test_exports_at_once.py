@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 from archives import picture
 
 from aerotile.adapters.composition.imagery_parts import create_tile_archive
+from aerotile.adapters.files.file_lock import is_free
 from aerotile.domain.ports.imagery_source import TilePlace
 from aerotile.domain.ports.tile_archive import ArchiveFacts, TileArchiveWriter
 from aerotile.domain.values.tile_grid import tile_bbox
@@ -36,6 +38,24 @@ def test_the_second_export_is_refused_and_the_first_is_whole(tmp_path: Path, nam
     with pytest.raises(FileExistsError, match="not replaced"):
         create_tile_archive(target, most_tiles=1)
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", NAMES[:3])
+def test_what_is_locked_is_written_by_its_own_descriptor_alone(tmp_path: Path, name: str) -> None:
+    """Over NFS and SMB, flock on a file shuts out the other descriptors of the same process."""
+    with create_tile_archive(tmp_path / name, most_tiles=1) as writer:
+        fill(writer)
+        locked = [path for path in tmp_path.iterdir() if not is_free(path)]
+        assert len(locked) == 1
+        assert len([path for path in opened() if path.samefile(locked[0])]) == 1
+        writer.finish(FACTS)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def opened() -> list[Path]:
+    """The files that this process has open."""
+    links = [Path(entry.path) for entry in os.scandir("/proc/self/fd")]
+    return [link for link in links if link.exists()]
 
 
 @pytest.mark.parametrize("name", NAMES)
