@@ -96,7 +96,11 @@ def _remove_remains(path: Path, target: Path, dir_fd: int | None) -> None:
         if not stat.S_ISREG(os.stat(path, dir_fd=dir_fd, follow_symlinks=False).st_mode):
             os.unlink(path, dir_fd=dir_fd)  # no writer's
             return
-        descriptor = open_regular(path, dir_fd=dir_fd)
+        try:
+            # Over NFS an exclusive lock takes a descriptor that is open for writing (flock(2)).
+            descriptor = open_regular(path, os.O_RDWR, dir_fd=dir_fd)
+        except PermissionError:  # a file that nobody may change
+            descriptor = open_regular(path, dir_fd=dir_fd)
         try:
             if not lock_open_file(descriptor):
                 raise _busy(target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import stat
@@ -251,6 +252,22 @@ def test_what_another_writer_made_meanwhile_is_not_replaced(path: Path) -> None:
     with pytest.raises(FileExistsError):
         write(path, is_new=True)
     assert path.read_bytes() == b"old"
+    assert names(path.parent) == {"file"}
+
+
+def test_what_a_dead_writer_left_is_removed_over_nfs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There, an exclusive lock takes a descriptor that is open for writing (flock(2))."""
+    flock = fcntl.flock
+
+    def flock_over_nfs(descriptor: int, operation: int) -> None:
+        if operation & fcntl.LOCK_EX and fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock_over_nfs)
+    path.with_name(".file.tmp").write_bytes(b"half")
+    write(path)
+    assert path.read_bytes() == b"new"
     assert names(path.parent) == {"file"}
 
 
