@@ -45,7 +45,7 @@ def temporary_folder(path: Path, mode: int, *, target: Path) -> Iterator[None]:
         path.mkdir(mode)
     descriptor = os.open(path, _FOLDER_FLAGS)
     try:
-        if not lock_open_file(descriptor) or not _has_name(descriptor, path, None):
+        if not _is_locked(descriptor, target) or not _has_name(descriptor, path, None):
             raise _busy(target)
         try:
             _empty(path)
@@ -79,7 +79,7 @@ def _create(path: Path, mode: int, target: Path, dir_fd: int | None) -> int:
             continue
         try:
             # Before it is locked, another writer may take the file for a dead one's.
-            is_held = lock_open_file(descriptor) and _has_name(descriptor, path, dir_fd)
+            is_held = _is_locked(descriptor, target) and _has_name(descriptor, path, dir_fd)
         except BaseException:
             _remove(descriptor, path, dir_fd)
             os.close(descriptor)
@@ -102,7 +102,7 @@ def _remove_remains(path: Path, target: Path, dir_fd: int | None) -> None:
         except PermissionError:  # a file that nobody may change
             descriptor = open_regular(path, dir_fd=dir_fd)
         try:
-            if not lock_open_file(descriptor):
+            if not _is_locked(descriptor, target):
                 raise _busy(target)
             if _has_name(descriptor, path, dir_fd):
                 os.unlink(path, dir_fd=dir_fd)
@@ -123,6 +123,15 @@ def _empty(folder: Path) -> None:
             shutil.rmtree(entry)
         else:
             entry.unlink()
+
+
+def _is_locked(descriptor: int, target: Path) -> bool:
+    """Lock the file for this writer, or tell that another one has it. Raises `OSError` with the target."""
+    try:
+        return lock_open_file(descriptor)
+    except OSError as error:  # such as ENOLCK of a network disk; it names no file
+        error.filename = str(target)
+        raise
 
 
 def _has_name(descriptor: int, path: Path, dir_fd: int | None) -> bool:

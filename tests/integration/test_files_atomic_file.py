@@ -271,6 +271,19 @@ def test_what_a_dead_writer_left_is_removed_over_nfs(path: Path, monkeypatch: py
     assert names(path.parent) == {"file"}
 
 
+def test_a_disk_without_locks_is_refused_by_the_name_of_the_file(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(OSError, match="No locks available") as refusal:
+        write(path)
+    assert refusal.value.filename == str(path)
+    assert names(path.parent) == {"file"}
+
+
 def test_a_link_or_pipe_under_the_temporary_name_is_removed(path: Path) -> None:
     hidden = path.with_name(".file.tmp")
     hidden.symlink_to(path)
