@@ -406,6 +406,25 @@ def test_a_file_that_is_changed_while_it_is_read_is_named(
     assert result.out.startswith("4 stored")
 
 
+def test_a_file_that_can_not_be_reached_behind_its_last_tile_hides_no_count(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    write_mbtiles(stick / "o.mbtiles", FOUR)
+
+    def provision(*arguments: Any, **terms: Any) -> None:
+        provision_tiles(*arguments, **terms)
+        stick.rename(tmp_path / "away")
+        stick.touch()  # another error than that of a missing file
+
+    monkeypatch.setattr("aerotile.domain.intake.provision.provision_tiles", provision)
+    result = call("provision", "stick/o.mbtiles", *DATE)
+    assert result.code == JOB_FAILED
+    assert result.out.startswith("4 stored")
+    assert "stick/o.mbtiles was changed while it was read" in result.err
+
+
 def test_a_scheme_that_has_no_effect_is_refused(call: Call, tmp_path: Path) -> None:
     write_pmtiles(tmp_path / "o.pmtiles", FOUR)
     refused = call("provision", "o.pmtiles", *DATE, "--scheme", "tms")

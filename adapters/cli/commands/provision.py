@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from ....domain.intake.provision import ProvisionReport, ProvisionTerms
     from ....domain.values.areas import Area
     from ...composition import Runtime
+    from ...composition.source_files import SourceFile
     from ...tile_services.open_service import ServiceTerms
 
 
@@ -226,7 +227,7 @@ def provision(
         not_compared = _not_compared(runtime, terms, len(names))
         report, seconds, ended = _take_in(runtime, mosaic, terms, estimates)
     if ended is None:
-        ended = next((changed_error(one.name) for one in files if not one.is_unchanged()), None)
+        ended = next((changed_error(one.name) for one in files if _has_changed(one)), None)
     left_out = left_out_of(mosaic)
     map_error = draw_map(map_file, report.intake)
     if as_json:
@@ -282,6 +283,14 @@ def _mosaic(
     ]
     refuse_scheme_without_rows(sources, scheme)
     return Mosaic.of(sources, tile_picture_codec(tile_size), zooms=levels or (), area=area)
+
+
+def _has_changed(source: SourceFile) -> bool:
+    """Whether the source is another one by now, or can't be reached."""
+    try:
+        return not source.is_unchanged()
+    except OSError:  # such as EIO of a stick that was pulled out
+        return True
 
 
 def _has_store(session: Session) -> bool:
