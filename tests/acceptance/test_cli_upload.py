@@ -142,6 +142,15 @@ def test_tiles_that_were_requeued_before_one_that_is_refused_are_named(
     assert "1 tiles requeued" in result.out
 
 
+def test_a_tile_that_is_named_twice_is_requeued_once(
+    upload: Call, call: Call, provider: ReferenceProvider, flown: list[Any]
+) -> None:
+    provider.behaviour = Behaviour(refused={flown[1].tile_uuid: "no"})
+    assert upload(max_per_tile_attempts=1).code == 1
+    result = call("uploads", "requeue", flown[1], flown[1])
+    assert (result.code, result.out.splitlines()[-1]) == (0, "1 tiles requeued")
+
+
 def test_without_the_retries_nothing_is_counted_or_given_up(
     upload: Call, call: Call, provider: ReferenceProvider, flown: list[Any]
 ) -> None:

@@ -38,7 +38,7 @@ def requeue(session: Session, tiles: tuple[str, ...], every: bool, as_json: bool
     if bool(tiles) == every:
         raise click.UsageError("name the tiles, or give --all")
     try:
-        chosen = [parse_tile_id(text) for text in tiles]
+        chosen = list(dict.fromkeys(map(parse_tile_id, tiles)))
     except ValueError as error:
         raise BadInputError(str(error), remedy="aerotile uploads lists the tiles' ids") from error
     requeued: list[RequeuedTile] = []
