@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,19 +109,17 @@ def build(
     if only_estimate:
         refuse_beside_estimate(number=number, workers=workers, scheduler=scheduler, leave_out=leave_out)
     area, outside_area = _area(plan)
-    with (
-        session.runtime() as runtime,
-        as_bad_input(CaptureTimeInFutureError, DatasetError, DescriptorModelError, ImagerySourceError),
-    ):
-        if only_estimate:
-            with runtime.planned_build(plan, area) as planned:
+    with session.runtime() as runtime:
+        with ExitStack() as stack:
+            with as_bad_input(
+                CaptureTimeInFutureError, DatasetError, DescriptorModelError, ImagerySourceError
+            ):
+                planned = stack.enter_context(runtime.planned_build(plan, area))
+            if only_estimate:
                 _print_size(runtime.build_size(planned), runtime.graph_memory_bytes(planned), as_json=as_json)
-            return
-        with (
-            runtime.planned_build(plan, area) as planned,
-            runtime.block_runner(planned, workers=workers, scheduler=scheduler) as runner,
-            phase_bars() as progress,
-        ):
+                return
+            runner = stack.enter_context(runtime.block_runner(planned, workers=workers, scheduler=scheduler))
+            progress = stack.enter_context(phase_bars())
             report = runtime.build_base(
                 planned, runner, number=number, despite_refusals=leave_out, progress=progress
             )

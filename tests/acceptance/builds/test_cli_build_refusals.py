@@ -79,6 +79,23 @@ def test_a_network_that_describes_all_tiles_alike_gives_no_base(
     assert not list(ROOT.glob("base/generations/*"))
 
 
+def test_a_source_that_fails_during_a_build_is_no_bad_call(
+    site: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hashed(name: str, scheme: str | None) -> SourceDigest | None:
+        digest, before = digest_of_source(name, scheme), Path(name).stat()
+        with Path(name).open("r+b") as file:  # a disk that goes bad: neither size nor date tells
+            file.write(bytes(100))
+        os.utime(name, ns=(before.st_atime_ns, before.st_mtime_ns))
+        return digest
+
+    monkeypatch.setattr("aerotile.adapters.composition.imagery_parts.digest_of_source", hashed)
+    write_plan(tmp_path, "")
+    failed = site("build", "plan.toml")
+    assert failed.code == JOB_FAILED
+    assert "ortho.mbtiles is no source of imagery that can be read" in failed.error
+
+
 def test_a_source_that_changes_while_it_is_hashed_is_refused_by_name(
     site: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
