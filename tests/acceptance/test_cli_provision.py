@@ -425,6 +425,27 @@ def test_a_file_that_can_not_be_reached_behind_its_last_tile_hides_no_count(
     assert "stick/o.mbtiles was changed while it was read" in result.err
 
 
+def test_a_dataset_that_is_forbidden_midway_hides_no_count(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_mbtiles(tmp_path / "o.mbtiles", {(12, 100, 1420): picture(1), (12, 2177, 1420): picture(2)})
+    words = ("--licence", "CC0-1.0", "--attribution", "Survey", "--may-be-stored-offline", "yes")
+    assert call("datasets", "define", "o", *words, *DATE, "--source", "o.mbtiles").code == 0
+
+    def provision(*arguments: Any, **terms: Any) -> None:
+        def forbid(done: int) -> None:
+            assert call("datasets", "amend", "o", "--may-be-stored-offline", "no").code == 0
+
+        provision_tiles(*arguments, **terms | {"progress": forbid})
+
+    monkeypatch.setattr("aerotile.domain.intake.provision._PART_TILES", 1)
+    monkeypatch.setattr("aerotile.domain.intake.provision.provision_tiles", provision)
+    result = call("provision", "o.mbtiles", "--dataset", "o")
+    assert result.out.startswith("1 stored")
+    assert "the dataset o may not be stored offline" in result.err
+    assert result.code == JOB_FAILED
+
+
 def test_a_scheme_that_has_no_effect_is_refused(call: Call, tmp_path: Path) -> None:
     write_pmtiles(tmp_path / "o.pmtiles", FOUR)
     refused = call("provision", "o.pmtiles", *DATE, "--scheme", "tms")

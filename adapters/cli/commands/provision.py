@@ -337,9 +337,9 @@ def _take_in(
                 progress=lambda done: advance(done, total),
                 before_evictions=warn_of_evictions,
             )
-    except (CaptureTimeInFutureError, DatasetError):
-        raise
     except (AerotileError, OSError, KeyboardInterrupt) as error:
+        if isinstance(error, (CaptureTimeInFutureError, DatasetError)) and not report.intake.done:
+            raise  # the call was wrong
         ended: BaseException | None = error
         click.echo(
             f"{report.intake.stored} tiles were stored, {report.intake.present} were present; "
