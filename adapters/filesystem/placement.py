@@ -286,5 +286,5 @@ class Placement:
         for file in files:
             try:
                 file.write.withdraw(root.fileno())
-            except OSError:
+            except (OSError, RuntimeError):  # where a signal ended the wait, a thread may be in the middle
                 continue

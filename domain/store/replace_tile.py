@@ -125,13 +125,16 @@ class _Replacement:
         """Steps 5 and 6."""
         parts = self._parts
         self._step = WriteStep.INSERT
-        with parts.rows.replacing(admitted, created_at) as row, WithdrawOnFailure(parts.files, [staged]):
+        with (
+            parts.rows.replacing(admitted, created_at) as row,
+            WithdrawOnFailure(parts.files, [staged]) as written,
+        ):
             before = row.before
             check_replacement(before, admitted)
             self._step = WriteStep.FILES
             parts.files.place_beside(staged)
             self._step = WriteStep.COMMIT
-            return ReplacedTile(row.commit(), before)
+            return ReplacedTile(written.commit(row.commit), before)
 
     def _settle(self, staged: StagedTile, stored: TileMetadataPersistent) -> None:
         """Step 7, and the catalogue: the tile is committed, so no failure here says otherwise."""

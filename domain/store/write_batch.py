@@ -141,7 +141,7 @@ class _BatchWrite:
                 created_at = parts.clock_guard.stamp(reading=self._now)
                 with (
                     parts.rows.insert_many([tile.metadata for tile in admitted], created_at) as rows,
-                    WithdrawOnFailure(parts.files, [tile.staged for tile in admitted]),
+                    WithdrawOnFailure(parts.files, [tile.staged for tile in admitted]) as written,
                 ):
                     with parts.files.prewriting(list(self._unknown(admitted))):
                         duplicates = rows.finish_insert()
@@ -149,7 +149,7 @@ class _BatchWrite:
                         new = [tile for tile in admitted if tile.metadata.tile_id not in duplicates]
                         placed = self._place(new, rows)
                     step = WriteStep.COMMIT
-                    stored = rows.commit()
+                    stored = written.commit(rows.commit)
                 for row in stored.values():
                     parts.sync.add(row)
         except CacheBudgetExhaustedError:

@@ -21,9 +21,10 @@ where it says that the row is inserted, and step 6 where the file is durable. Th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
+from typing import TypeVar
 
 import attrs
 
@@ -47,6 +48,8 @@ from .catalogue_sync import CatalogueSync
 from .clock_guard import ClockGuard
 from .freshness_gate import FreshnessGate
 from .recall_guard import RecallGuard
+
+T = TypeVar("T")
 
 MAX_LOST_RACES = 10
 """How often a write reserves room again after another process took it; each time more room is freed."""
@@ -96,7 +99,7 @@ def write_tile(parts: WriteParts, pixels: bytes, metadata: TileMetadata) -> Tile
                     created_at = parts.clock_guard.stamp(reading=now)
                     with (
                         parts.rows.insert(admitted, created_at) as row,
-                        WithdrawOnFailure(parts.files, [staged], row),
+                        WithdrawOnFailure(parts.files, [staged], row) as written,
                     ):
                         if admitted.tile_id not in parts.sync.catalogue:
                             parts.files.prewrite(staged, row.answers)
@@ -105,7 +108,7 @@ def write_tile(parts: WriteParts, pixels: bytes, metadata: TileMetadata) -> Tile
                             step = WriteStep.FILES
                             parts.files.place(staged)
                         step = WriteStep.COMMIT
-                        stored = row.commit()
+                        stored = written.commit(row.commit)
                     parts.sync.add(stored)
                 break
             except HeadroomTakenError:
@@ -135,23 +138,30 @@ def duplicate_of(metadata: TileMetadata, known: TileMetadataPersistent | None) -
 class WithdrawOnFailure:
     """Removes written files when the context raises; not when the row may have been committed.
 
-    While `row` is committing, only the store's own errors say that it was not: a signal's handler may raise.
+    From the COMMIT on, by `commit` or by a `row` that is committing, only the store's own errors say that it
+    was not done: a signal's handler may raise.
     """
 
-    __slots__ = ("_files", "_row", "_staged")
+    __slots__ = ("_files", "_is_committing", "_row", "_staged")
 
     def __init__(self, files: TileFiles, staged: Sequence[StagedTile], row: OpenRow | None = None) -> None:
         self._files = files
         self._staged = staged
         self._row = row
+        self._is_committing = False
 
-    def __enter__(self) -> None:
-        pass
+    def __enter__(self) -> WithdrawOnFailure:
+        return self
+
+    def commit(self, commit: Callable[[], T]) -> T:
+        """Call `commit`, which sends the COMMIT."""
+        self._is_committing = True
+        return commit()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        committing = self._row is not None and self._row.is_committing
+        committing = self._is_committing or (self._row is not None and self._row.is_committing)
         says_not_committed = TileCacheError if committing else Exception
         if isinstance(error, says_not_committed) and not isinstance(error, CommitOutcomeUnknownError):
             for tile in self._staged:
