@@ -148,9 +148,10 @@ class FilesystemTileFiles:
 
     def prewrite(self, staged: StagedTile, awaited: AwaitedInsert | None = None) -> None:
         """See `TileFiles`: the interpreter's lock is taken once, after all of it."""
-        if self._root is not None:
+        root = self._root
+        if root is not None:
             (file,) = _own(staged)
-            self._placement.prewrite(self._root, file, awaited)
+            self._placement.prewrite(root, file, awaited)
 
     def place(self, staged: StagedTile) -> None:
         """See `TileFiles`."""
