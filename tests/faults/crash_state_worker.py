@@ -1,8 +1,8 @@
 """A write, a batch, a delete, a replacement and an index rebuild; whoever reads along decides how fast.
 
 Usage: crash_state_worker.py ROOT FSYNC. Says what `store_lives` knows of, and `f` when the files of all that
-was announced are placed and a commit comes next, and waits for a line after each. Before the first step it
-says `ready`, and `done` after the last; then it waits to be killed.
+was announced are placed and a commit comes next, or was sent behind its INSERT, and waits for a line after
+each. Before the first step it says `ready`, and `done` after the last; then it waits to be killed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 import sys
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import numpy as np
 from power_cut_worker import FLIGHT, runtime_of, say, tile_of
 
 from aerotile.adapters.composition import Runtime
-from aerotile.adapters.postgres.pipeline import Statement
+from aerotile.adapters.postgres.pipeline import Pipeline, Statement
 from aerotile.adapters.postgres.transactions import TileTransaction
 from aerotile.domain.values.disk_usage import DiskUsage
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
@@ -27,7 +28,8 @@ BASE = [
     *(TileId(20, 7, y, TileSource.IMPORTED) for y in range(4)),
     TileId(20, 7, 0, TileSource.ONBOARD, FLIGHT),
 ]
-SINGLE = TileId(20, 7, 10, TileSource.IMPORTED)
+SINGLES = [TileId(20, x, 10, TileSource.IMPORTED) for x in (7, 10)]
+"""One in a known folder, whose COMMIT is sent behind its INSERT, and one in a new folder, step by step."""
 BATCH = [TileId(20, x, y, TileSource.IMPORTED) for x, y in ((7, 11), (8, 10), (8, 11), (9, 10))]
 """Beside others, and in new folders."""
 
@@ -55,11 +57,18 @@ def pause_before_commits(root: Path) -> None:
     """
     commit = TileTransaction.commit
 
-    def say_and_commit(self: TileTransaction, doing: str, added: DiskUsage, trace: Statement) -> None:
+    def say_and_commit(
+        self: TileTransaction,
+        doing: str,
+        added: DiskUsage,
+        trace: Callable[[], Statement],
+        *,
+        sent: Pipeline | None = None,
+    ) -> None:
         if added.disk_bytes < 0:
             sync_all(root)
         step("f")
-        commit(self, doing, added, trace)
+        commit(self, doing, added, trace, sent=sent)
 
     TileTransaction.commit = say_and_commit
 
@@ -122,7 +131,8 @@ def main() -> None:
             steps.rebuild(model)
         sync_all(root)
         step("ready")
-        steps.write(SINGLE)
+        for tile_id in SINGLES:
+            steps.write(tile_id)
         steps.write_batch(BATCH)
         steps.delete(BASE[1])
         steps.replace(BASE[2])
