@@ -169,7 +169,7 @@ def provision(
     files = [
         SourceFile.of(name)
         for name, path in paths.items()
-        if path.is_file() or (path.is_dir() and dataset is not None)
+        if not only_estimate and (path.is_file() or (path.is_dir() and dataset is not None))
     ]
     terms = ProvisionTerms(
         source=TileSource(source),
