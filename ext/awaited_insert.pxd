@@ -48,4 +48,4 @@ cdef class AwaitedInsert:
     cdef int count
     cdef char *values[MOST_VALUES]
     cdef bint says_one_row(self, int wait_ms) noexcept nogil
-    cdef void commit(self, int wait_ms) noexcept nogil
+    cdef void commit(self) noexcept nogil

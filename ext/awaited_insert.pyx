@@ -64,8 +64,8 @@ cdef class AwaitedInsert:
         """Wait for the answer, up to `wait_ms`; whether it is whole and the transaction fine, with one row inserted."""
         return poll_one(self.socket, wait_ms) > 0 and arrival_of_answer(self.socket) == ONE_ROW_INSERTED
 
-    cdef void commit(self, int wait_ms) noexcept nogil:
-        """Send the COMMIT, and wait for its answer up to `wait_ms`.
+    cdef void commit(self) noexcept nogil:
+        """Send the COMMIT, and don't wait for its answer: the caller asks for the GIL meanwhile.
 
         libpq takes the INSERT's answer first, so that it is not lost with the connection: it names the transaction.
         """
@@ -77,5 +77,3 @@ cdef class AwaitedInsert:
             and self.libpq.send_query(self.connection, b"COMMIT", 0, NULL, NULL, NULL, NULL, 0) == 1
             and self.libpq.sync_pipeline(self.connection) == 1
         )
-        if self.is_sent:
-            poll_one(self.socket, wait_ms)

@@ -157,8 +157,8 @@ cdef class GatedWrite:
         Takes what `place` takes, and does nothing unless the folder lies on `device`. Then waits, up to `wait_ms`,
         for the answer to the INSERT `awaited`. Where it is a whole answer without an error, says that one row is
         inserted, and is of a transaction that is open, the files are placed too, and `place` reports how that went.
-        Where they are durable, the COMMIT of `awaited` is sent and its answer awaited: the GIL is taken once for all
-        of it. Never raises `OSError`: after a failure here `place` writes the files, or reports the error.
+        Where they are durable, the COMMIT of `awaited` is sent, and its answer comes while the GIL is waited for, which
+        is taken once for all of it. Never raises `OSError`: after a failure here `place` writes the files, or reports the error.
         The unnamed files end with `withdraw`, with this object, or with the process.
         """
         cdef Failure ignored
@@ -171,7 +171,7 @@ cdef class GatedWrite:
                 if awaited is not None and awaited.says_one_row(wait_ms) and is_ahead(&self.pair):
                     self.link(root, name_syncing_device)
                     if self.placed_ahead and self.outcome.number == 0:
-                        awaited.commit(wait_ms)
+                        awaited.commit()
         finally:
             self.busy = False
 

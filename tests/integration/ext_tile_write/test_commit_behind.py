@@ -41,6 +41,7 @@ class ScriptedLibpq:
 
     folder: Path
     failing: str = ""
+    taking_from: socket.socket | None = None
     called: list[str] = attrs.Factory(list)
     sent: list[object] = attrs.Factory(list)
     seen: list[set[str]] = attrs.Factory(list)
@@ -57,6 +58,8 @@ class ScriptedLibpq:
         def call(connection: int, *given: object) -> int:
             self.called.append(name)
             self.seen.append(names(self.folder))
+            if name == "consume_input" and self.taking_from is not None:
+                self.taking_from.recv(4096)
             if name == "send_query_prepared":
                 query, count, values = given[:3]
                 assert isinstance(count, int)
@@ -101,6 +104,13 @@ def test_the_commit_is_sent_once_the_file_is_in_place(folder: Path, prewritten: 
     assert libpq.called == list(_CALLS)
     assert libpq.sent == [77, b"counting", VALUES, b"COMMIT"]
     assert libpq.seen == [{"5.jpg", "5.jpg.sha256"}] * 4
+
+
+def test_the_answer_to_the_commit_is_not_waited_for(
+    folder: Path, prewritten: Prewrite, ends: tuple[socket.socket, socket.socket]
+) -> None:
+    # The caller waits for the interpreter's lock meanwhile. The socket is empty then, and stays so.
+    assert prewritten(ScriptedLibpq(folder, taking_from=ends[0]), INSERTED).is_sent
 
 
 @pytest.mark.parametrize("answer", [REFUSED, INSERTED[:-1], b"x"], ids=["refused", "cut", "no answer"])
