@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..arguments import generation_name
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import BadInputError
 from ..output import json_option
 from ..progress import progress_bar
@@ -15,14 +15,10 @@ from ..session import Session
 from .base import base_facts, chosen_generation, print_base
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile base export 000007 /media/stick/base
-  aerotile --root /media/stick base export 000007 aerotile-data/base    # on the aircraft
-  aerotile base export 000007 --file /media/stick/base-7.tar
-""",
+@command(
+    "aerotile base export 000007 /media/stick/base",
+    "aerotile --root /media/stick base export 000007 aerotile-data/base    # on the aircraft",
+    "aerotile base export 000007 --file /media/stick/base-7.tar",
 )
 @click.argument("generation", type=generation_name)
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), required=False)

@@ -10,7 +10,7 @@ import click
 
 from ..arguments import generation_name
 from ..base_verify_progress import BaseVerifyProgress
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import JobFailedError
 from ..output import json_option, write_json, write_line, write_table
 from ..progress import progress_bar
@@ -21,13 +21,9 @@ from .base import chosen_generation
 _LISTED_FINDINGS = 20
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile base verify
-  aerotile base verify 000007 --max-rate "20 MiB"     # leave the disk to others; Ctrl-C, then --resume
-""",
+@command(
+    "aerotile base verify",
+    'aerotile base verify 000007 --max-rate "20 MiB"     # leave the disk to others; Ctrl-C, then --resume',
 )
 @click.argument("generation", type=generation_name, required=False)
 @resume_option

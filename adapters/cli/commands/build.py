@@ -17,7 +17,7 @@ from ....domain.errors import (
     ImagerySourceError,
 )
 from ..arguments import EXISTING_FILE
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import BadInputError, JobFailedError, as_bad_input
 from ..estimates import refuse_beside_estimate
 from ..output import in_words, json_option, write_json, write_line
@@ -34,12 +34,10 @@ if TYPE_CHECKING:
 _LISTED = 5
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile build theatre.toml --estimate
-  aerotile build theatre.toml
+@command(
+    "aerotile build theatre.toml --estimate",
+    "aerotile build theatre.toml",
+    more="""\
 The plan, whose paths begin in its folder:
   sources = ["ortho.tif"]
   zooms = [14, 15, 16, 17]

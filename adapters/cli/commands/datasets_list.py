@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import click
 
-from ..command import AerotileCommand
+from ..command import command
 from ..output import json_option, write_json, write_line, write_table
 from ..session import Session
 from .datasets import dataset_facts
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile datasets list --json
-""",
-)
+@command("aerotile datasets list --json")
 @json_option
 @click.pass_obj
 def list_(session: Session, as_json: bool) -> None:

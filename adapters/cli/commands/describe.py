@@ -11,7 +11,7 @@ import click
 from ....domain.errors import DescriptorModelError, ImagerySourceError
 from ..areas import area_options, read_area_options
 from ..arguments import EXISTING_FILE, headings
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import BadInputError, JobFailedError, as_bad_input
 from ..new_files import check_new_file
 from ..output import json_option, write_json, write_line
@@ -25,14 +25,10 @@ if TYPE_CHECKING:
     from ...config.settings import DescriptorConfig
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile describe descriptors.npz --model network.onnx --zoom 16-17
-  aerotile describe descriptors.npz --with mynetwork:describe --headings 0,90,180,270
-  aerotile index build descriptors.npz
-""",
+@command(
+    "aerotile describe descriptors.npz --model network.onnx --zoom 16-17",
+    "aerotile describe descriptors.npz --with mynetwork:describe --headings 0,90,180,270",
+    "aerotile index build descriptors.npz",
 )
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(

@@ -13,7 +13,7 @@ import click
 from ....domain.errors import ImagerySourceError
 from ...files.atomic_file import atomic_file, refused_writes_named
 from ..areas import area_options, read_area_options
-from ..command import AerotileCommand
+from ..command import command
 from ..coverage import coverage_facts, write_coverage
 from ..errors import BadInputError, visible
 from ..lost_tiles import lost_tiles_refused
@@ -27,13 +27,9 @@ if TYPE_CHECKING:
     from ....domain.choose_tiles import ChosenTiles
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile export for-a-colleague.mbtiles --area 11.4,48.0,11.8,48.3 --zoom 14-17
-  aerotile export tiles.pmtiles --source imported --dates dates.csv
-""",
+@command(
+    "aerotile export for-a-colleague.mbtiles --area 11.4,48.0,11.8,48.3 --zoom 14-17",
+    "aerotile export tiles.pmtiles --source imported --dates dates.csv",
 )
 @click.argument("file", type=click.Path(path_type=Path))
 @area_options

@@ -12,7 +12,7 @@ import click
 from ....domain.values.descriptors import IndexKind, check_descriptor_model
 from ...input_files.descriptor_files import read_described_model, read_described_tiles
 from ..arguments import EXISTING_FILE
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import BadInputError
 from ..estimates import refuse_beside_estimate
 from ..output import in_words, json_option, write_json, write_line, write_table
@@ -28,13 +28,11 @@ if TYPE_CHECKING:
     from ...faiss.kinds import BuildEstimate
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile index build descriptors.npz
-  aerotile index build descriptors.npz --estimate
-  aerotile index build --kind hnsw_sq8
+@command(
+    "aerotile index build descriptors.npz",
+    "aerotile index build descriptors.npz --estimate",
+    "aerotile index build --kind hnsw_sq8",
+    more="""\
 The file is written by aerotile describe. With --model NAME it may come from elsewhere:
   numpy.savez("descriptors.npz", tiles=["imported/5/16/10", ...], descriptors=array)
 """,

@@ -20,7 +20,7 @@ from ...input_files.tile_folder import FolderProblem, TileFolder, count_outside,
 from ...input_files.tile_scheme import TileScheme, settle_scheme
 from ..arguments import EXISTING_FOLDER, zoom
 from ..capture_times import add_capture_time_options, chosen_times
-from ..command import AerotileCommand
+from ..command import command
 from ..coverage import check_map_file, map_option
 from ..errors import BadInputError, as_bad_input
 from ..ingest_output import in_kinds, ingest_facts, print_ingest, refusals_error
@@ -41,16 +41,13 @@ if TYPE_CHECKING:
     from ...composition import Runtime
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile ingest tiles/ --captured-at 2024-05-01
-  aerotile ingest tiles/ --captured-at 2024-05-01 --scheme tms --map covered.png
-  aerotile ingest newer/ --captured-at 2025-04-01 --replace
-  aerotile ingest tiles/ --dataset ortho-2024 --dates dates.csv
-  aerotile ingest tiles/ --source satellite_provider --captured-at 2024-05-01T10:30:00Z --zoom 16 --zoom 17
-""",
+@command(
+    "aerotile ingest tiles/ --captured-at 2024-05-01",
+    "aerotile ingest tiles/ --captured-at 2024-05-01 --scheme tms --map covered.png",
+    "aerotile ingest newer/ --captured-at 2025-04-01 --replace",
+    "aerotile ingest tiles/ --dataset ortho-2024 --dates dates.csv",
+    "aerotile ingest tiles/ --source satellite_provider --captured-at 2024-05-01T10:30:00Z \\",
+    "    --zoom 16 --zoom 17",
 )
 @click.argument("folder", type=EXISTING_FOLDER)
 @add_capture_time_options

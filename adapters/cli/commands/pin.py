@@ -5,19 +5,15 @@ from __future__ import annotations
 import click
 
 from ..arguments import tile_ids
-from ..command import AerotileCommand
+from ..command import command
 from ..output import json_option, write_json, write_line
 from ..session import Session
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile pin imported/16/34567/22789
-  aerotile pin --list
-  aerotile pin --lift imported/16/34567/22789
-""",
+@command(
+    "aerotile pin imported/16/34567/22789",
+    "aerotile pin --list",
+    "aerotile pin --lift imported/16/34567/22789",
 )
 @click.argument("tiles", nargs=-1, metavar="[TILE]...")
 @click.option("--lift", is_flag=True, help="Lift the pins of the tiles: they may be evicted again.")

@@ -16,7 +16,7 @@ from ....domain.errors import RuntimeNotAvailableError
 from ...files.atomic_file import atomic_file
 from ...files.durable_folder import make_folder_durably
 from ..arguments import EXISTING_FILE
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import BadInputError
 from ..output import flush_output, json_option, write_json_line, write_line
 
@@ -29,14 +29,11 @@ _TOKEN_BYTES = 32
 _REFUSED = "the operator of this provider refuses it"
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog=f"""\b
-Example:
-  aerotile provider --folder provider-data --port 8080
-  aerotile provider --folder provider-data --port 0 --port-file port.txt \\
-      --fault status,status=503,every=3,retry_after_s=2 --verdict trusted
-
+@command(
+    "aerotile provider --folder provider-data --port 8080",
+    "aerotile provider --folder provider-data --port 0 --port-file port.txt \\",
+    "    --fault status,status=503,every=3,retry_after_s=2 --verdict trusted",
+    more=f"""
 The token is read from the variable {TOKEN_VARIABLE} or from --token-file; otherwise it is made and written
 to the file "token" of the folder.
 """,

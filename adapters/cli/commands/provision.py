@@ -16,7 +16,7 @@ from ...input_files.tile_scheme import TileScheme
 from ..areas import area_options, read_area_options
 from ..arguments import zooms
 from ..capture_times import add_capture_time_options, chosen_times
-from ..command import AerotileCommand
+from ..command import command
 from ..coverage import check_map_file, map_option
 from ..errors import BadInputError, as_bad_input
 from ..intake_output import draw_map, evictions_error, list_contests, list_refusals, warn_of_evictions
@@ -48,17 +48,13 @@ if TYPE_CHECKING:
     from ...tile_services.open_service import ServiceTerms
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile provision ortho.mbtiles --zoom 14-17 --estimate
-  aerotile provision ortho.mbtiles --area 11.4,48.0,11.8,48.3 --zoom 14-17 --captured-at 2024-05-01
-  aerotile provision ortho.tif --zoom 14-17 --captured-at 2024-05-01
-  aerotile provision new.pmtiles old.gpkg --area route.kml --corridor 5km --captured-at 2024-05-01
-  aerotile provision 'https://host/{z}/{x}/{y}.jpg' --token-file key --area route.kml --corridor 5km \\
-      --zoom 14-17 --captured-at 2024-05-01
-""",
+@command(
+    "aerotile provision ortho.mbtiles --zoom 14-17 --estimate",
+    "aerotile provision ortho.mbtiles --area 11.4,48.0,11.8,48.3 --zoom 14-17 --captured-at 2024-05-01",
+    "aerotile provision ortho.tif --zoom 14-17 --captured-at 2024-05-01",
+    "aerotile provision new.pmtiles old.gpkg --area route.kml --corridor 5km --captured-at 2024-05-01",
+    "aerotile provision 'https://host/{z}/{x}/{y}.jpg' --token-file key --area route.kml --corridor 5km \\",
+    "    --zoom 14-17 --captured-at 2024-05-01",
 )
 @click.argument("names", nargs=-1, required=True, metavar="SOURCE...")
 @area_options

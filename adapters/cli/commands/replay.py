@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..arguments import EXISTING_FOLDER
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import BadInputError, JobFailedError, as_bad_input, one_line
 from ..output import json_option, warn_of_damage, write_json, write_line
 from ..session import Session
@@ -20,13 +20,8 @@ if TYPE_CHECKING:
     from ....domain.values.descriptors import IndexMetadata
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile replay aerotile-data/record
-  aerotile replay flight-7/record --base /media/stick/base --json
-""",
+@command(
+    "aerotile replay aerotile-data/record", "aerotile replay flight-7/record --base /media/stick/base --json"
 )
 @click.argument("record", type=click.Path(exists=True, path_type=Path))
 @click.option(

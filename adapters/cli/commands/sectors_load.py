@@ -11,18 +11,16 @@ from ....domain.values.shapes import parts_of
 from ....domain.values.tile_grid import Bbox
 from ...input_files.sector_files import read_sectors
 from ..arguments import EXISTING_FILE
-from ..command import AerotileCommand
+from ..command import command
 from ..coverage import boxes_around, degrees_of_box
 from ..errors import visible
 from ..output import json_option, write_json, write_line
 from ..session import Session
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile sectors load sectors.geojson
+@command(
+    "aerotile sectors load sectors.geojson",
+    more="""\
 A sector in the file:
   {"type": "Feature",
    "properties": {"sector_id": "north", "classification": "active_conflict"},

@@ -9,20 +9,16 @@ import click
 
 from ....domain.errors import RuntimeNotAvailableError
 from ...files.atomic_file import atomic_file
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import BadInputError
 from ..output import flush_output, json_option, write_json_line, write_line
 from ..session import Session
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile serve
-  aerotile serve --base --port 0 --port-file port.txt
-  aerotile serve --host 192.168.7.2 --name ground-station.local --attribution "Imagery: NASA"
-""",
+@command(
+    "aerotile serve",
+    "aerotile serve --base --port 0 --port-file port.txt",
+    'aerotile serve --host 192.168.7.2 --name ground-station.local --attribution "Imagery: NASA"',
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...clocks import InterruptibleClock
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import INTERRUPTED, JobFailedError, one_line
 from ..output import in_words, json_option, write_json, write_line
 from ..progress import upload_bar
@@ -25,12 +25,10 @@ if TYPE_CHECKING:
 _LISTED = 20
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile upload --dry-run
-  aerotile upload
+@command(
+    "aerotile upload --dry-run",
+    "aerotile upload",
+    more="""\
 Where to, in aerotile.toml:
   [upload]
   url = "https://provider.example"

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import click
 
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import JobFailedError
 from ..output import json_option, write_json, write_line
 from ..session import Session
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile uploads votes
-""",
-)
+@command("aerotile uploads votes")
 @json_option
 @click.pass_obj
 def votes(session: Session, as_json: bool) -> None:

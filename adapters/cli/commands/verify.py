@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import JobFailedError
 from ..output import json_option, write_json, write_line, write_table
 from ..progress import progress_bar
@@ -30,13 +30,11 @@ TILES_TO_FETCH = 3
 """Exit code: every finding is repaired, but tiles were lost and have to be fetched again."""
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile verify
-  aerotile verify --max-rate "20 MiB"     # leave the disk to others; Ctrl-C, then --resume
-  aerotile verify --repair --json > findings.json
+@command(
+    "aerotile verify",
+    'aerotile verify --max-rate "20 MiB"     # leave the disk to others; Ctrl-C, then --resume',
+    "aerotile verify --repair --json > findings.json",
+    more="""\
 
 \b
 Exit codes: 0 all is well, or was put right; 1 something is left to do; 2 wrong call;
