@@ -14,6 +14,7 @@ from .errors import TileMetadataError
 from .intake.wanted_places import WantedZoom
 from .values.areas import Area
 from .values.catalogue_entries import CatalogueColumns, Keys
+from .values.counted import counted
 from .values.coverage import ZoomCoverage, coverage_of, runs_of
 from .values.tile_key import MAX_VARIANTS, VARIANT_BITS, VariantTable, decode_tile_key
 from .values.tiles import TileId, TileSource
@@ -86,7 +87,7 @@ def refuse_twins(chosen: ChosenTiles) -> None:
     if len(twins):
         first, second = (chosen.tile_id(int(twins[0]) + i) for i in (0, 1))
         raise TileMetadataError(
-            f"the store holds two tiles at {len(twins)} places, such as {first} and {second}, "
+            f"the store holds two tiles at {counted(len(twins), 'place')}, such as {first} and {second}, "
             "and an archive holds one",
             tile_id=first,
             remedy="say which with --source",

@@ -105,7 +105,7 @@ def test_area_zoom_and_source_choose_and_what_is_left_out_is_counted(filled: Cal
     assert filled("provision", "other", *DATE, "--source", "satellite_provider").code == 0
     refused = filled("export", "out.mbtiles")
     assert refused.code == JOB_FAILED
-    assert "two tiles at 1 places, such as satellite_provider/13/4354/2840" in refused.error
+    assert "two tiles at 1 place, such as satellite_provider/13/4354/2840" in refused.error
     box = "11.338,48.20,11.36,48.22"
     result = filled(
         "export",

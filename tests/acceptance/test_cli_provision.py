@@ -156,7 +156,7 @@ def test_an_area_is_a_box_or_a_drawing_with_its_corridor(call: Call, tmp_path: P
         ' {"type": "LineString", "coordinates": [[11.1, 48.217], [11.25, 48.217]]}]}'
     )
     refused = call("provision", "o.mbtiles", *DATE, "--area", "line.geojson")
-    assert (refused.code, "which have no width" in refused.error) == (BAD_CALL, True)
+    assert (refused.code, "without a width" in refused.error) == (BAD_CALL, True)
     result = call(
         "provision",
         "o.mbtiles",

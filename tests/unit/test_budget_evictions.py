@@ -102,7 +102,7 @@ def test_a_sweep_that_can_not_succeed_evicts_nothing_and_the_error_has_every_fig
     error = refusal.value
     assert (error.needed_bytes, error.budget_bytes, error.total_bytes) == (200, 250, 200)
     assert (error.evictable_bytes, error.evicted_tiles) == (100, 0)
-    assert "100 of them may be evicted; no tiles were evicted for it" in str(error)
+    assert "100 of them may be evicted; 0 tiles were evicted for it" in str(error)
     assert cache.store.tile_exists(imported(1))
     assert cache.store.tile_exists(onboard(0))
     assert EventKind.EVICTION_BATCH not in cache.kinds()

@@ -8,6 +8,7 @@ from itertools import islice
 import attrs
 import click
 
+from ....domain.values.counted import counted
 from ..arguments import generation_name
 from ..base_verify_progress import BaseVerifyProgress
 from ..command import command
@@ -74,7 +75,10 @@ def verify(
             write_line(f"and {len(findings) - _LISTED_FINDINGS} more; --json lists them all")
     else:
         signed = f"{len(opened.signers)} of {len(runtime_trust.public_keys)} pinned keys signed it"
-        write_line(f"generation {name}: {opened.manifest.tiles} tiles, every byte as it was sealed; {signed}")
+        write_line(
+            f"generation {name}: {counted(opened.manifest.tiles, 'tile')}, every byte as it was sealed; "
+            f"{signed}"
+        )
     if findings:
         raise JobFailedError(
             f"{len(findings)} findings in generation {name} of the base",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ....domain.values.counted import counted
 from ..command import command
 from ..output import json_option, write_json, write_line, write_table
 from ..session import Session
@@ -37,4 +38,4 @@ def list_(session: Session, as_json: bool) -> None:
             for each in facts
         ],
     )
-    write_line(f"{without} tiles without a dataset")
+    write_line(f"{counted(without, 'tile')} without a dataset")

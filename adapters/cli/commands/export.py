@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ....domain.errors import ImagerySourceError
+from ....domain.values.counted import counted
 from ...files.atomic_file import atomic_file, refused_writes_named
 from ..areas import area_options, read_area_options
 from ..command import command
@@ -108,7 +109,7 @@ def export(
             }
         )
         return
-    write_line(f"{len(chosen)} tiles in {file}, {in_words(chosen.disk_bytes)}")
+    write_line(f"{counted(len(chosen), 'tile')} in {file}, {in_words(chosen.disk_bytes)}")
     for reason, count in sorted(chosen.left_out.items()):
         write_line(f"left out: {count} {reason}")
     write_coverage(coverage)

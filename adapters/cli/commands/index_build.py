@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from ....domain.values.counted import counted
 from ....domain.values.descriptors import IndexKind, check_descriptor_model
 from ...input_files.descriptor_files import read_described_model, read_described_tiles
 from ..arguments import EXISTING_FILE
@@ -120,7 +121,7 @@ def _print_estimates(estimates: Sequence[BuildEstimate], as_json: bool) -> None:
     if as_json:
         write_json([attrs.asdict(each) | {"kind": each.kind.value} for each in estimates])
         return
-    write_line(f"{estimates[0].count} descriptors of {estimates[0].dimension} components")
+    write_line(f"{counted(estimates[0].count, 'descriptor')} of {estimates[0].dimension} components")
     write_table(
         [
             "kind",

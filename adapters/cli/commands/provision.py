@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ....domain.errors import AerotileError, CaptureTimeInFutureError, DatasetError, ImagerySourceError
+from ....domain.values.counted import counted
 from ....domain.values.tiles import TileSource
 from ...input_files.tile_scheme import TileScheme
 from ..areas import area_options, read_area_options
@@ -338,7 +339,8 @@ def _take_in(
             raise  # the call was wrong
         ended: BaseException | None = error
         click.echo(
-            f"{report.intake.stored} tiles were stored, {report.intake.present} were present; "
+            f"{counted(report.intake.stored, 'tile was', 'tiles were')} stored, "
+            f"{counted(report.intake.present, 'was', 'were')} present; "
             "the same command goes on from there",
             err=True,
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ....domain.values.counted import counted
 from ..arguments import EXISTING_FILE, moment
 from ..command import command
 from ..errors import BadInputError, one_line, visible
@@ -124,7 +125,7 @@ def record(
         else:
             for name in drawn.without_geometry:
                 write_line(f"{visible(name)} has no geometry and was left out")
-            write_line(f"{count} events in {target}")
+            write_line(f"{counted(count, 'event')} in {target}")
     elif follow:
         for line in reader.follow(matching, clock=SystemClock(), stopped=lambda: False):
             _print(line, as_json=as_json)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ....domain.values.counted import counted
 from ..arguments import EXISTING_FOLDER
 from ..command import command
 from ..errors import BadInputError, JobFailedError, as_bad_input, one_line
@@ -130,11 +131,15 @@ def _write_summary(
     """How many lookups were repeated, and what else than the record's index and base answered."""
     left = ", ".join(f"{count} {reason.value}" for reason, count in sorted(missed.items()))
     write_line(
-        f"{counts.total()} lookups repeated: {counts['same']} same, {counts['different']} different"
-        + (f"; not repeated: {left}" if left else "")
+        f"{counted(counts.total(), 'lookup')} repeated: {counts['same']} same, {counts['different']} "
+        f"different" + (f"; not repeated: {left}" if left else "")
     )
     for sha256, count in indexes.items():
-        write_line(one_line(f"{count} were answered by the index {sha256}, this is {answering.sha256}"))
+        write_line(
+            one_line(
+                f"{counted(count, 'was', 'were')} answered by the index {sha256}, this is {answering.sha256}"
+            )
+        )
     for sha256, generation in flown.items():
         this = "" if answering_base is None else f", this is generation {' of '.join(answering_base)}"
         write_line(one_line(f"the record was flown by the base generation {generation} of {sha256}{this}"))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ....domain.values.counted import counted
 from ....domain.values.sectors import SectorClassification
 from ....domain.values.shapes import parts_of
 from ....domain.values.tile_grid import Bbox
@@ -63,7 +64,7 @@ def load(session: Session, files: tuple[Path, ...], as_json: bool) -> None:
         return
     for name in found.without_geometry:
         write_line(f"{visible(name)} has no geometry and was left out")
-    write_line(f"{len(found.sectors)} sectors loaded")
+    write_line(f"{counted(len(found.sectors), 'sector')} loaded")
     for name, boxes in around.items():
         if boxes:
             write_line(f"  {name} lies within {' and '.join(map(degrees_of_box, boxes))}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ....domain.errors import TileCacheError
+from ....domain.values.counted import counted
 from ....domain.values.tiles import parse_tile_id
 from ..command import command
 from ..errors import BadInputError
@@ -52,6 +53,6 @@ def requeue(session: Session, tiles: tuple[str, ...], every: bool, as_json: bool
     else:
         for tile in requeued:
             write_line(f"{tile.tile_id} is pending again; this is its life number {tile.generation}")
-        write_line(f"{len(requeued)} tiles requeued")
+        write_line(f"{counted(len(requeued), 'tile')} requeued")
     if ended is not None:
         raise ended

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from ....domain.values.counted import counted
 from ..command import command
 from ..errors import JobFailedError
 from ..output import json_option, write_json, write_line, write_table
@@ -98,11 +99,16 @@ def verify(
         if agreement is not None:
             write_line(agreement_line(agreement))
         if in_force is not None:
-            write_line(f"{recalled} tiles are recalled by list {in_force.recalls.number}: no read gives them")
+            write_line(
+                f"{counted(recalled, 'tile is', 'tiles are')} recalled by list "
+                f"{in_force.recalls.number}: no read gives them"
+            )
     if agreement is not None and agreement.none_is_known:
         raise nothing_known(agreement)
     if left := check.left + len(index):
-        raise JobFailedError(f"{left} findings in {check.tiles} tiles", remedy="see the remedy of each")
+        raise JobFailedError(
+            f"{counted(left, 'finding')} in {counted(check.tiles, 'tile')}", remedy="see the remedy of each"
+        )
     if check.fetch_again:
         raise click.exceptions.Exit(TILES_TO_FETCH)
 
@@ -126,13 +132,16 @@ def _facts(
 def _print(check: StoreCheck, reconciled: dict[str, int] | None, index: list[dict[str, Any]]) -> None:
     if reconciled is not None:
         write_line(
-            f"{reconciled['orphans_removed']} files without a row and {reconciled['temporaries_removed']} "
-            f"temporary files removed, {reconciled['sidecars_restored']} sidecars restored"
+            f"{counted(reconciled['orphans_removed'], 'file')} without a row and "
+            f"{counted(reconciled['temporaries_removed'], 'temporary file')} "
+            f"removed, {counted(reconciled['sidecars_restored'], 'sidecar')} restored"
         )
     if check.findings:
         _print_findings(check.findings)
     else:
-        write_line(f"{check.tiles} tiles: every row has its file, every file its hash, row and sidecar")
+        write_line(
+            f"{counted(check.tiles, 'tile')}: every row has its file, every file its hash, row and sidecar"
+        )
     for generation in index:
         write_line(f"index generation {generation['generation']}: {generation['detail']}")
         write_line(f"  {generation['remedy']}")
