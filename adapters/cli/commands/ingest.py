@@ -35,7 +35,7 @@ from ..intake_output import (
 from ..output import json_option, write_json, write_line
 from ..progress import progress_bar
 from ..session import Session
-from ..shared_options import dataset_option, keep_option, maker_option
+from ..shared_options import check_keep, dataset_option, keep_option, maker_option
 
 if TYPE_CHECKING:
     from ...composition import Runtime
@@ -120,10 +120,7 @@ def ingest(
         raise BadInputError(
             "it is not known when the tiles were captured", remedy="give --captured-at, --dates or --stac"
         )
-    if keep and dataset is None:
-        raise BadInputError(
-            "--keep is for places that another dataset holds: no dataset is named", remedy="give --dataset"
-        )
+    check_keep(keep, dataset)
     if keep and replace:
         raise BadInputError("--keep and --replace contradict each other", remedy="give one of them")
     on_contest = OnContest.KEEP if keep else OnContest.REPLACE if replace else OnContest.REFUSE

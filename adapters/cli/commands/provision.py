@@ -38,9 +38,10 @@ from ..provision_output import (
 )
 from ..server_options import chosen_service, server_options
 from ..session import Session
-from ..shared_options import dataset_option, keep_option, maker_option
+from ..shared_options import check_keep, dataset_option, keep_option, maker_option
 
 if TYPE_CHECKING:
+    from ....domain.intake.compare_stored import OnContest
     from ....domain.intake.mosaic import Mosaic, ZoomEstimate
     from ....domain.intake.provision import ProvisionReport, ProvisionTerms
     from ....domain.values.areas import Area
@@ -145,7 +146,6 @@ def provision(
     With --replace newer imagery takes the place of older. With --refresh a server sends a tile that the store
     holds only where it has changed, by its ETag; a tile with the same bytes keeps its date.
     """
-    from ....domain.intake.compare_stored import OnContest
     from ....domain.intake.provision import ProvisionTerms, check_sources_dated, is_present
     from ...composition.imagery_parts import digest_of_source, file_and_table
     from ...composition.source_files import SourceFile
@@ -153,14 +153,8 @@ def provision(
     check_map_file(map_file)
     area, outside_area = read_area_options(areas, corridor_m)
     chosen = chosen_times(captured_at, dates, stac)
-    if keep and dataset is None:
-        raise BadInputError(
-            "--keep is for places that another dataset holds: no dataset is named", remedy="give --dataset"
-        )
-    ways = {"--keep": keep, "--replace": replace, "--refresh": refresh}
-    given = [option for option, is_given in (ways | {"--missing-only": missing_only}).items() if is_given]
-    if len(given) > 1 and (replace or refresh):
-        raise BadInputError(f"{given[0]} and {given[1]} contradict each other", remedy="give one of them")
+    check_keep(keep, dataset)
+    on_contest = _on_contest(keep=keep, replace=replace, refresh=refresh, missing_only=missing_only)
     # Before a digest is taken. A folder compares each file that it reads, but not those with its digest.
     paths = {name: file_and_table(name)[0] for name in names}
     files = [
@@ -177,18 +171,13 @@ def provision(
         source_digest=None
         if dataset is None or only_estimate or len(names) != 1
         else digest_of_source(names[0], scheme),
-        on_contest=next((OnContest(way[2:]) for way, is_given in ways.items() if is_given), OnContest.REFUSE),
+        on_contest=on_contest,
         take_partial=partial,
         only_missing=missing_only,
     )
-    if file_date and chosen.origin is not None:
-        dated_by = next(
-            option
-            for option, value in (("--captured-at", captured_at), ("--dates", dates), ("--stac", stac))
-            if value is not None
-        )
+    if file_date and chosen.option is not None:
         raise BadInputError(
-            f"{dated_by} and --file-date both say when the tiles were captured", remedy="give one"
+            f"{chosen.option} and --file-date both say when the tiles were captured", remedy="give one"
         )
     if only_estimate and map_file is not None:
         raise BadInputError(
@@ -250,6 +239,19 @@ def provision(
         raise nothing_came_error(report)
     if report.intake.evicted.count:
         raise evictions_error(report.intake.evicted)
+
+
+def _on_contest(*, keep: bool, replace: bool, refresh: bool, missing_only: bool) -> OnContest:
+    """What becomes of a place that the store holds. Raises `BadInputError` for two options of which one
+    replaces what the other one leaves.
+    """
+    from ....domain.intake.compare_stored import OnContest
+
+    ways = {"--keep": keep, "--replace": replace, "--refresh": refresh}
+    given = [option for option, is_given in (ways | {"--missing-only": missing_only}).items() if is_given]
+    if len(given) > 1 and (replace or refresh):
+        raise BadInputError(f"{given[0]} and {given[1]} contradict each other", remedy="give one of them")
+    return next((OnContest(way[2:]) for way, is_given in ways.items() if is_given), OnContest.REFUSE)
 
 
 def _mosaic(
