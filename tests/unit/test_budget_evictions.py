@@ -32,14 +32,7 @@ from aerotile.domain.values.tile_changes import ChangeKind, TileChange
 from aerotile.domain.values.tile_rules import may_be_evicted
 from aerotile.domain.values.tiles import TileId, TileMetadataPersistent, VotingStatus
 
-
-@pytest.fixture(autouse=True, scope="module")
-def blocks_of_one_byte() -> Iterator[None]:
-    """Tiles take their lengths, so that the numbers of these tests can be read."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(disk_usage, "BLOCK_BYTES", 1)
-        patched.setattr(disk_usage, "PAIR_BYTES", 0)
-        yield
+pytestmark = pytest.mark.usefixtures("blocks_of_one_byte")
 
 
 def test_nothing_is_evicted_while_there_is_room_to_the_last_byte() -> None:
