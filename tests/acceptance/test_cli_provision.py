@@ -332,7 +332,15 @@ IMPOSSIBLE: list[tuple[tuple[str, ...], str]] = [
     ((*DATE, "--missing-only", "--replace"), "contradict each other"),
     ((*DATE, "--refresh"), "no source is an address"),
     ((*DATE, "--file-date"), "--captured-at and --file-date both say"),
-    ((*DATE, "--estimate", "--map", "m.png"), "--estimate stores nothing"),
+    (("--estimate", "--map", "m.png"), "--map is for a provision, and --estimate stores nothing"),
+    (("--estimate", *DATE), "--captured-at is for a provision, and --estimate stores nothing"),
+    (("--estimate", "--dates", "o.mbtiles"), "--dates is for a provision"),
+    (("--estimate", "--stac", "o.mbtiles"), "--stac is for a provision"),
+    (("--estimate", "--file-date"), "--file-date is for a provision"),
+    (("--estimate", "--dataset", "nobody's", "--keep"), "--dataset is for a provision"),
+    (("--estimate", "--keep"), "--keep is for a provision"),
+    (("--estimate", "--partial"), "--partial is for a provision"),
+    (("--estimate", "--missing-only"), "--missing-only is for a provision"),
     (("--dataset", "nobody's"), "nobody's"),
     ((*DATE, "--stac", "o.mbtiles"), "both say when the tiles were captured"),
     ((*DATE, "--scheme", "zyx"), "whose rows are in tms or xyz order"),
@@ -377,7 +385,7 @@ def test_a_kill_or_ctrl_c_loses_nothing_that_a_second_run_does_not_bring(
 def test_places_of_the_area_that_no_source_has_are_counted(call: Call, tmp_path: Path) -> None:
     write_mbtiles(tmp_path / "o.mbtiles", FOUR)
     whole = ("--area", "11.34,48.2,11.49,48.3", "--zoom", "12")
-    (estimate,) = call("provision", "o.mbtiles", *DATE, *whole, "--estimate", "--json").json["estimate"]
+    (estimate,) = call("provision", "o.mbtiles", *whole, "--estimate", "--json").json["estimate"]
     wanted, found = estimate["wanted"], estimate["found"]
     assert wanted > found > 0
     result = call("provision", "o.mbtiles", *DATE, *whole)
