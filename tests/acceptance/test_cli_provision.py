@@ -234,7 +234,7 @@ def test_tiles_of_a_dataset_name_it_and_contest_those_of_another(call: Call, tmp
 def test_places_of_the_area_that_no_source_has_are_counted(call: Call, tmp_path: Path) -> None:
     write_mbtiles(tmp_path / "o.mbtiles", FOUR)
     whole = ("--area", "11.34,48.2,11.49,48.3", "--zoom", "12")
-    (estimate,) = call("provision", "o.mbtiles", *DATE, *whole, "--estimate", "--json").json["estimate"]
+    (estimate,) = call("provision", "o.mbtiles", *whole, "--estimate", "--json").json["estimate"]
     wanted, found = estimate["wanted"], estimate["found"]
     assert wanted > found > 0
     result = call("provision", "o.mbtiles", *DATE, *whole)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -247,6 +248,16 @@ def test_a_reservation_that_nobody_holds_is_released() -> None:
     with cache.enforcer.reserve_headroom(100), pytest.raises(CacheBudgetExhaustedError):
         cache.enforcer.reserve_headroom(1)
     cache.enforcer.reserve_headroom(100)
+
+
+def test_a_reservation_whose_construction_was_interrupted_is_collected_without_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    raised: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", raised.append)
+    reservation = Reservation.__new__(Reservation)
+    del reservation
+    assert raised == []
 
 
 def test_a_reservation_may_be_collected_while_the_room_is_counted() -> None:

@@ -39,6 +39,7 @@ def export(session: Session, generation: str, folder: Path | None, file: Path | 
         raise BadInputError("a generation is copied to FOLDER or to --file", remedy="name one of them")
     with session.existing_runtime("base") as runtime:
         name = chosen_generation(runtime, generation)
+        _refuse_within(runtime.base_generations.root, folder or file)
         of_file: dict[str, str] = {}
         with progress_bar("bytes") as advance:
             if folder is not None:
@@ -48,3 +49,11 @@ def export(session: Session, generation: str, folder: Path | None, file: Path | 
                 of_file = {"file": str(file), "file_sha256": digest}
         facts = base_facts(opened, threshold=runtime.base_trust.threshold, in_use=False)
         print_base(facts | of_file, as_json=as_json)
+
+
+def _refuse_within(bases: Path, target: Path | None) -> None:
+    """Raise `BadInputError` for a copy among the generations that it is made from: no generation changes."""
+    if target is not None and target.resolve().is_relative_to(bases.resolve()):
+        raise BadInputError(
+            f"{target} lies in {bases}, the folder of the bases themselves", remedy="name a place elsewhere"
+        )

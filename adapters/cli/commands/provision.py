@@ -20,6 +20,7 @@ from ..capture_times import add_capture_time_options, chosen_times
 from ..command import command
 from ..coverage import check_map_file, map_option
 from ..errors import BadInputError, as_bad_input
+from ..estimates import refuse_beside_estimate
 from ..intake_output import draw_map, evictions_error, list_contests, list_refusals, warn_of_evictions
 from ..output import json_option, write_json, write_line
 from ..progress import progress_bar
@@ -150,6 +151,20 @@ def provision(
     from ...composition.imagery_parts import digest_of_source, file_and_table
     from ...composition.source_files import SourceFile
 
+    if only_estimate:
+        refuse_beside_estimate(
+            "a provision",
+            "stores",
+            captured_at=captured_at,
+            dates=dates,
+            stac=stac,
+            file_date=file_date,
+            dataset=dataset,
+            keep=keep,
+            partial=partial,
+            missing_only=missing_only,
+            map=map_file,
+        )
     check_map_file(map_file)
     area, outside_area = read_area_options(areas, corridor_m)
     chosen = chosen_times(captured_at, dates, stac)
@@ -168,9 +183,7 @@ def provision(
         take_file_dates=file_date,
         dataset=dataset,
         # A dataset has one source, and its digest is not compared with that of several.
-        source_digest=None
-        if dataset is None or only_estimate or len(names) != 1
-        else digest_of_source(names[0], scheme),
+        source_digest=None if dataset is None or len(names) != 1 else digest_of_source(names[0], scheme),
         on_contest=on_contest,
         take_partial=partial,
         only_missing=missing_only,
@@ -178,10 +191,6 @@ def provision(
     if file_date and chosen.option is not None:
         raise BadInputError(
             f"{chosen.option} and --file-date both say when the tiles were captured", remedy="give one"
-        )
-    if only_estimate and map_file is not None:
-        raise BadInputError(
-            "--map draws what was stored, and --estimate stores nothing", remedy="leave one of them out"
         )
     if enlarge and levels is None:
         raise BadInputError("--enlarge makes zooms of --zoom, and none is given", remedy="give --zoom")

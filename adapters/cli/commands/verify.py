@@ -19,7 +19,7 @@ from ..progress import progress_bar
 from ..session import Session
 from ..shared_options import max_rate_option, resume_option
 from ..verify_progress import VerifyProgress, finding_facts
-from .index import agreement_facts, agreement_line, nothing_known
+from .index import agreement_facts, agreement_line, nothing_known, undescribed_line
 
 if TYPE_CHECKING:
     from ....domain.policies.index_agreement import IndexAgreement
@@ -98,6 +98,7 @@ def verify(
         _print(check, reconciled, index)
         if agreement is not None:
             write_line(agreement_line(agreement))
+            write_line(undescribed_line(agreement))
         if in_force is not None:
             write_line(
                 f"{counted(recalled, 'tile is', 'tiles are')} recalled by list "
