@@ -77,7 +77,8 @@ def test_the_search_for_rows_without_a_file_looks_at_no_other_row(migrated_datab
         """
         INSERT INTO tiles (tile_uuid, zoom_level, x, y, source, captured_at, tile_size_pixels,
             ground_sample_distance, freshness_status)
-        SELECT gen_random_uuid(), 12, x, 0, 'imported', now(), 256, 1, 'fresh' FROM generate_series(0, 2000) AS x
+        SELECT gen_random_uuid(), 12, x, 0, 'imported', now(), 256, 1, 'fresh'
+        FROM generate_series(0, 2000) AS x
         """,
         "ANALYZE tiles",
     )
