@@ -54,6 +54,9 @@ check: $(VENV)/.dev $(LINKED)
 	MYPYPATH=build/package $(VENV)/bin/mypy -p aerotile
 	$(PYTEST) -q tests/unit
 
+# Three workers on two cores: threads of BLAS and OpenMP that wait by spinning take the others' time.
+test: export OPENBLAS_NUM_THREADS = 1
+test: export OMP_WAIT_POLICY = passive
 test: $(VENV)/.test
 	$(PYTEST) $(HERE)
 

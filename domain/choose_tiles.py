@@ -10,12 +10,14 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from .errors import TileMetadataError
+from .errors import ImagerySourceError, TileMetadataError
+from .intake.mosaic import in_ranges
 from .intake.wanted_places import WantedZoom
 from .values.areas import Area
 from .values.catalogue_entries import CatalogueColumns, Keys
+from .values.counted import counted
 from .values.coverage import ZoomCoverage, coverage_of, runs_of
-from .values.tile_key import MAX_VARIANTS, VARIANT_BITS, VariantTable, decode_tile_key
+from .values.tile_key import MAX_VARIANTS, MORTON_BITS, VARIANT_BITS, VariantTable, decode_tile_key
 from .values.tiles import TileId, TileSource
 from .values.timestamps import timestamp_of
 
@@ -70,12 +72,21 @@ class ChosenTiles:
 
 
 def choose_tiles(columns: CatalogueColumns, variants: VariantTable, plan: TilePlan) -> ChosenTiles:
-    """The tiles that a plan takes; a place may have several, of several sources."""
+    """The tiles that a plan takes; a place may have several, of several sources.
+
+    Raises `ImagerySourceError` where there are tiles to take, but none of one of the plan's zooms.
+    """
     columns = columns.at(np.argsort(columns.keys))
     reasons = np.array([_reason(key, variants, plan) for key in columns.keys.tolist()], object)
     _mark_outside(reasons, columns.keys, variants, plan.area)
     left_out = Counter(reason for reason in reasons.tolist() if reason is not None)
     chosen = columns.at(reasons == None)  # noqa: E711 - an array is compared value by value
+    taken = sorted(set((chosen.keys >> (MORTON_BITS + VARIANT_BITS)).tolist()))
+    if taken and (missing := sorted(set(plan.zooms) - set(taken))):
+        raise ImagerySourceError(
+            f"there is no tile of zoom {in_ranges(missing)} to take (of these: {in_ranges(taken)})",
+            remedy="leave these zooms out of --zoom, or bring their tiles in first",
+        )
     return ChosenTiles(chosen, variants, left_out)
 
 
@@ -86,7 +97,7 @@ def refuse_twins(chosen: ChosenTiles) -> None:
     if len(twins):
         first, second = (chosen.tile_id(int(twins[0]) + i) for i in (0, 1))
         raise TileMetadataError(
-            f"the store holds two tiles at {len(twins)} places, such as {first} and {second}, "
+            f"the store holds two tiles at {counted(len(twins), 'place')}, such as {first} and {second}, "
             "and an archive holds one",
             tile_id=first,
             remedy="say which with --source",

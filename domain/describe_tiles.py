@@ -159,6 +159,7 @@ def describe_block(
     Raises `DescriptorModelError`, also for a descriptor of another length than `dimension`.
     """
     described: list[TileId] = []
+    digests: list[str] = []
     waiting: list[Pictures] = []
     parts: list[Descriptors] = []
     refused: list[tuple[TileId, str]] = []
@@ -170,12 +171,13 @@ def describe_block(
             refused.append((tile_id, next(kind for of, kind in _KIND_OF.items() if isinstance(error, of))))
         else:
             described.append(tile_id)
+            digests.append(chosen.sha256(position).hex())
         if len(waiting) == batch or (waiting and position == positions[-1]):
             parts.append(_described_at(np.concatenate(waiting), model, headings))
             _check_length(model, parts[-1], dimension)
             waiting.clear()
     rows = np.concatenate(parts) if parts else np.empty((0, dimension), np.float32)
-    return DescribedBlock(tuple(described), rows, tuple(refused))
+    return DescribedBlock(tuple(described), rows, tuple(digests), tuple(refused))
 
 
 def _picture(tile_id: TileId, sha256: bytes, supply: TileSupply) -> Pictures:

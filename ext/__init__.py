@@ -13,6 +13,7 @@ from .jpeg_walk import walk_jpeg
 from .mapped_pixels import MappedPixels, map_cached_tile, map_file, map_tile, open_beneath
 from .mapping_cache import CompiledMappingCache
 from .pixel_hashes import HashedPixels, hash_pixels
+from .query_check import are_within
 from .sealed_tiles import FACTS_ROW_BYTES, SealedTiles
 from .sector_cells import narrowed
 from .socket_waits import await_burst, await_readable, holds_whole_answer, is_readable
@@ -48,6 +49,7 @@ __all__ = [
     "SectorGridJudge",
     "TileKeyCodec",
     "add_sidecars",
+    "are_within",
     "await_burst",
     "await_readable",
     "hash_pixels",

@@ -49,12 +49,6 @@ cdef inline int close_pair(AtomicPair *pair, Failure *failure) noexcept nogil:
     return 0 if failure.number == 0 else -1
 
 
-cdef inline int write_tile(int folder, AtomicPair *pair, Failure *failure) noexcept nogil:
-    """Write the tile's temporary without any sync."""
-    write_temporary(folder, &pair.tile, pair.pixels, pair.length, failure)
-    return close_pair(pair, failure)
-
-
 cdef inline int rename_tile(int folder, AtomicPair *pair, Failure *failure) noexcept nogil:
     return rename_into_place(folder, &pair.tile, failure)
 
@@ -76,6 +70,13 @@ cdef inline int write_back(AtomicFile *file, unsigned int flags, Failure *failur
 cdef inline int start_writing(AtomicFile *file, Failure *failure) noexcept nogil:
     """Start the content's way to the device, without waiting for its end."""
     return write_back(file, SYNC_FILE_RANGE_WRITE, failure)
+
+
+cdef inline int write_tile(int folder, AtomicPair *pair, Failure *failure) noexcept nogil:
+    """Write the tile's temporary and start sending it to the device; the sync of the batch waits for that."""
+    if write_temporary(folder, &pair.tile, pair.pixels, pair.length, failure) == 0:
+        start_writing(&pair.tile, failure)
+    return close_pair(pair, failure)
 
 
 cdef inline int finish_writing(AtomicFile *file, Failure *failure) noexcept nogil:

@@ -32,6 +32,10 @@ def picture(shade: int = 0, kind: str = "JPEG", size: int = 256, *, opaque: floa
     return stream.getvalue()
 
 
+FOUR: dict[Place, bytes] = {(12, 2177 + x, 1420 + y): picture(10 * x + y) for x in (0, 1) for y in (0, 1)}
+"""A square of four tiles, each with a picture of its own."""
+
+
 def write_mbtiles(
     path: Path,
     tiles: Mapping[Place, bytes],

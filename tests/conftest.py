@@ -161,6 +161,17 @@ def migrated_database(postgres_server: PostgresServer, _databases: ReusedDatabas
     _databases.give_back(name)
 
 
+@pytest.fixture(scope="module")
+def blocks_of_one_byte() -> Iterator[None]:
+    """Tiles take their lengths, so that the numbers of these tests can be read."""
+    from aerotile.domain.values import disk_usage
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(disk_usage, "BLOCK_BYTES", 1)
+        patched.setattr(disk_usage, "PAIR_BYTES", 0)
+        yield
+
+
 @pytest.fixture
 def onboard_tile() -> Callable[..., tuple[bytes, TileMetadata]]:
     """Make a tile of the aircraft: its pixels (no picture, but with a JPEG's structure) and its facts."""

@@ -45,6 +45,8 @@ class ChosenTimes:
     times: datetime | CaptureTimes | None
     origin: str | None
     """Where that came from, in words."""
+    option: str | None = None
+    """The option that says it."""
     one_date: datetime | None = None
     """The date of all tiles that have one; None where they may differ."""
 
@@ -71,14 +73,15 @@ def chosen_times(captured_at: datetime | None, dates: Path | None, stac: Path | 
     if len(given) > 1:
         raise BadInputError(f"{' and '.join(given)} both say when the tiles were captured", remedy="give one")
     if captured_at is not None:
-        return ChosenTimes(captured_at, "by hand", captured_at)
+        return ChosenTimes(captured_at, "by hand", given[0], captured_at)
     if dates is not None:
         from ..input_files.capture_dates import read_dates_by_place
 
-        return ChosenTimes(read_dates_by_place(dates), f"the CSV by tile {dates.name}")
+        return ChosenTimes(read_dates_by_place(dates), f"the CSV by tile {dates.name}", given[0])
     if stac is not None:
         from ..input_files.capture_dates import read_stac_date
 
         found = read_stac_date(stac)
-        return ChosenTimes(found if found.ground else found.captured_at, found.origin, found.captured_at)
+        times = found if found.ground else found.captured_at
+        return ChosenTimes(times, found.origin, given[0], found.captured_at)
     return ChosenTimes(None, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,17 @@ class AerotileCommand(click.Command):
         """Configure logging, then run the command."""
         ctx.ensure_object(Session).configure_logging()
         return super().invoke(ctx)
+
+
+def command(
+    *examples: str, name: str | None = None, more: str = "", **settings: Any
+) -> Callable[[Callable[..., Any]], AerotileCommand]:
+    """A command whose help ends with the lines of `examples`, which are calls of it, and with `more` of them.
+
+    `name`: default that of the function. `settings` are those of `click.command`.
+    """
+    calls = "".join(f"  {example}\n" for example in examples)
+    return click.command(name, cls=AerotileCommand, epilog=f"\b\nExample:\n{calls}{more}", **settings)
 
 
 class LazyGroup(click.Group):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ...domain.values.counted import counted
 from .errors import BadInputError
 from .output import write_line
 
@@ -64,7 +65,9 @@ def write_coverage(facts: Sequence[dict[str, Any]]) -> None:
     """Print a line for each zoom, which shows the hemispheres that its tiles lie in."""
     write_line("ground covered:" if facts else "ground covered: none")
     for one in facts:
-        write_line(f"  zoom {one['zoom']}: {' and '.join(map(_box, one['boxes']))} ({one['tiles']} tiles)")
+        write_line(
+            f"  zoom {one['zoom']}: {' and '.join(map(_box, one['boxes']))} ({counted(one['tiles'], 'tile')})"
+        )
 
 
 def boxes_around(boxes: Iterable[Bbox]) -> list[Bbox]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...domain.intake.report import Refusal
+from ...domain.values.counted import counted
 from ..input_files.tile_folder import TileFolder
 from ..input_files.tile_scheme import TileScheme
 from .errors import JobFailedError
@@ -115,7 +116,7 @@ def print_ingest(
     print_evictions(report.evicted)
     left = len(found.tiles) - report.done
     write_line(
-        f"{len(found.tiles) + len(found.problems)} tiles found: {stored_in_words(report)}, "
+        f"{counted(len(found.tiles) + len(found.problems), 'tile')} found: {stored_in_words(report)}, "
         f"{report.present} already present, {len(refusals)} refused{f', {left} left' if left else ''}; "
         f"{pace_in_words(report, seconds)}; "
         f"read in {scheme.value} order"
@@ -125,10 +126,12 @@ def print_ingest(
         write_line(f"{in_kinds(found)} left out")
     print_undated_and_contested(report)
     if found.ignored:
-        write_line(f"{found.ignored} files ignored: neither a picture in a tile's place nor a sidecar")
+        write_line(
+            f"{counted(found.ignored, 'file')} ignored: neither a picture in a tile's place nor a sidecar"
+        )
     for file, count in outside.items():
         if count:
-            write_line(f"{count} tiles lie outside the bounds that {file} names")
+            write_line(f"{counted(count, 'tile lies', 'tiles lie')} outside the bounds that {file} names")
     if report.blank is None:
         write_line(f"not decoded, so not known: {'; '.join(_NOT_KNOWN)}")
     print_pictures(report)

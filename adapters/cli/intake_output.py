@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from ...domain.values.counted import counted
 from .coverage import coverage_facts, write_coverage
 from .errors import JobFailedError, one_line
 from .output import in_words, write_line
@@ -76,9 +77,9 @@ def stored_in_words(report: IntakeReport) -> str:
 def others_in_words(report: IntakeReport) -> str:
     """How many tiles of the run went into the store or lay there, beside those that an error names."""
     count = report.stored + report.replaced + report.present
-    if count > 1:
-        return f"{count} others were stored or are present"
-    return "1 other was stored or is present" if count else "no other was stored"
+    if not count:
+        return "no other was stored"
+    return counted(count, "other was stored or is present", "others were stored or are present")
 
 
 def pace_in_words(report: IntakeReport, seconds: float) -> str:
@@ -98,7 +99,7 @@ def print_undated_and_contested(report: IntakeReport) -> None:
     if report.contests:
         write_line(f"{len(report.contests)} contested: another dataset, or none, has a tile in their places")
     if report.kept:
-        write_line(f"{report.kept} stored tiles of other datasets kept")
+        write_line(f"{counted(report.kept, 'stored tile')} of other datasets kept")
     if report.present_without_dataset:
         write_line(f"{report.present_without_dataset} of those present are stored without a dataset")
 
@@ -115,7 +116,9 @@ def print_evictions(evicted: EvictionTally) -> None:
     if evicted.count > _LISTED:
         click.echo(f"evicted: {evicted.count - _LISTED} more; --json lists {len(evicted.listed)}", err=True)
     if evicted.count:
-        write_line(f"{evicted.count} tiles evicted to make room, {in_words(evicted.freed_bytes)} freed")
+        write_line(
+            f"{counted(evicted.count, 'tile')} evicted to make room, {in_words(evicted.freed_bytes)} freed"
+        )
 
 
 def eviction_facts(evicted: EvictionTally) -> dict[str, Any]:
@@ -130,7 +133,7 @@ def eviction_facts(evicted: EvictionTally) -> dict[str, Any]:
 def evictions_error(evicted: EvictionTally) -> JobFailedError:
     """The error of a command that stored its tiles at the cost of others."""
     return JobFailedError(
-        f"{evicted.count} tiles were evicted to make room",
+        f"{counted(evicted.count, 'tile was', 'tiles were')} evicted to make room",
         remedy="raise budget.max_bytes and ingest them again; aerotile pin keeps tiles from eviction",
     )
 
@@ -140,7 +143,7 @@ def print_replaced(report: IntakeReport) -> None:
     if report.replaced:
         write_line(
             "an index that was built before has descriptors of the older imagery: describe the "
-            f"{report.replaced} replaced tiles anew, and run aerotile index build"
+            f"{counted(report.replaced, 'replaced tile')} anew, and run aerotile index build"
         )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...domain.values.counted import counted
 from .errors import JobFailedError, OutputClosedError, visible
 
 if TYPE_CHECKING:
@@ -130,7 +131,8 @@ def warn_of_damage(reader: RecordReader) -> None:
     first = reader.first_damaged
     if first is not None:
         click.echo(
-            f"warning: {reader.damaged_lines} damaged lines skipped, the first in {visible(str(first.path))} "
+            f"warning: {counted(reader.damaged_lines, 'damaged line')} skipped, the first in "
+            f"{visible(str(first.path))} "
             f"at byte {first.offset}: {visible(first.reason)}",
             err=True,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...domain.values.counted import counted
 from .errors import JobFailedError, one_line
 from .intake_output import (
     ending_facts,
@@ -266,9 +267,11 @@ def nothing_came_error(report: ProvisionReport) -> JobFailedError:
     """The error of a provision whose sources had nothing at any place, or a part at some."""
     places = []
     if report.empty:
-        places.append(f"no source shows ground at {'' if report.partial else 'any of '}{report.empty} places")
+        places.append(
+            f"no source shows ground at {'' if report.partial else 'any of '}{counted(report.empty, 'place')}"
+        )
     if report.partial:
-        places.append(f"{report.partial} places show ground in a part alone")
+        places.append(f"{counted(report.partial, 'place shows', 'places show')} ground in a part alone")
     return JobFailedError(
         f"nothing came in: {', and '.join(places)}",
         remedy="take these with --partial" if report.partial else "check the source, the area and the zooms",

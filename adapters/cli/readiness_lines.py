@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from ...domain.values.counted import counted
 from ..readiness_facts import FilesRead, fault_words, rows_of
 from .coverage import degrees_of_box
 from .output import write_line, write_table
@@ -21,7 +22,7 @@ _LISTED_ROWS = 4
 
 def no_go_line(readiness: Readiness) -> str:
     """Every reason for no-go in a few words."""
-    noes = [f"{lack.tiles} tiles {fault_words(lack.fault)}" for lack in readiness.lacks]
+    noes = [f"{counted(lack.tiles, 'tile')} {fault_words(lack.fault)}" for lack in readiness.lacks]
     noes += [condition.name for condition in readiness.conditions if not condition.holds]
     return f"no-go: {', '.join(noes)}"
 
@@ -35,7 +36,8 @@ def print_readiness(plan: FlightPlan, readiness: Readiness, files: FilesRead) ->
     """The answer for a person: legs that are not ready, what else is needed, what mends it, go or no-go."""
     write_line(
         f"{plan.route.name}: {plan.route.length_m / 1000:.1f} km, {plan.half_width_m:g} m to each side, "
-        f"take-off {plan.take_off.isoformat(timespec='seconds')}, {plan.pace}; {readiness.tiles} tiles"
+        f"take-off {plan.take_off.isoformat(timespec='seconds')}, {plan.pace}; "
+        f"{counted(readiness.tiles, 'tile')}"
     )
     for name, lines in files.lines.items():
         if lines > 1:
@@ -87,12 +89,12 @@ def _print_faults(legs: list[LegReadiness]) -> None:
         )
     if hidden := faults[_LISTED_FAULTS:]:
         tiles = sum(faulty.tiles for _, _, faulty in hidden)
-        write_line(f"and {len(hidden)} more such lines, of {tiles} tiles; --json lists them all")
+        write_line(f"and {len(hidden)} more such lines, of {counted(tiles, 'tile')}; --json lists them all")
 
 
 def _mending(readiness: Readiness) -> Iterator[str]:
     for lack in readiness.lacks:
-        yield f"no: {lack.tiles} tiles {fault_words(lack.fault)} — {lack.remedy}"
+        yield f"no: {counted(lack.tiles, 'tile')} {fault_words(lack.fault)} — {lack.remedy}"
     for condition in readiness.conditions:
         if not condition.holds:
             yield f"no: {condition.name}: {condition.detail} — {condition.remedy}"

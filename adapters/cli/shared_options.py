@@ -6,6 +6,7 @@ import click
 
 from ...domain.values.tiles import TileSource
 from .arguments import byte_rate, variant, zooms
+from .errors import BadInputError
 
 zooms_option = click.option("--zoom", "levels", type=zooms, metavar="A-B", help="Only these zooms.")
 variant_option = click.option(
@@ -34,3 +35,11 @@ max_rate_option = click.option(
     callback=byte_rate,
     help='Read at most this many bytes a second, as "20 MiB".',
 )
+
+
+def check_keep(keep: bool, dataset: str | None) -> None:
+    """Raise `BadInputError` for `--keep` without `--dataset`."""
+    if keep and dataset is None:
+        raise BadInputError(
+            "--keep is for places that another dataset holds: no dataset is named", remedy="give --dataset"
+        )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...domain.ports.clock import Clock
+from ...domain.values.counted import counted
 from ...domain.values.health import Degradation, DegradedState
 
 RECENT_S = 60.0
@@ -81,15 +82,24 @@ def _record(opened: Mapping[str, Any], recent: RecentCounts) -> str | None:
     status = recorder.status()
     grown = recent.has_grown("dropped", status.dropped)
     if status.failing:
-        return f"the record can't be written: {status.last_error}; {status.dropped} events were lost"
-    return f"{status.dropped} events were lost, the last within a minute" if grown else None
+        return (
+            f"the record can't be written: {status.last_error}; "
+            f"{counted(status.dropped, 'event was', 'events were')} lost"
+        )
+    return (
+        f"{counted(status.dropped, 'event was', 'events were')} lost, the last within a minute"
+        if grown
+        else None
+    )
 
 
 def _index(opened: Mapping[str, Any], recent: RecentCounts) -> str | None:
     store = opened.get("tile_store")
     if store is None or not recent.has_grown("unknown_lookups", store.unknown_lookups):
         return None
-    return f"the store held no candidate of {store.unknown_lookups} lookups, the last within a minute"
+    return (
+        f"the store held no candidate of {counted(store.unknown_lookups, 'lookup')}, the last within a minute"
+    )
 
 
 def _recalls(opened: Mapping[str, Any], _: RecentCounts) -> str | None:

@@ -9,6 +9,7 @@ from pathlib import PurePath
 import attrs
 
 from ...domain.readiness.flight_plan import FlightPlan, wanted_spans
+from ...domain.values.counted import counted
 from ..input_files.area_files import NamedRoute
 from ..readiness_facts import FilesRead
 
@@ -35,7 +36,8 @@ def plan_flight(
     tiles = sum(spans.tiles for spans in wanted_spans(plan))
     if most_tiles is not None and tiles > most_tiles:
         raise ValueError(
-            f"the corridor needs {tiles} tiles, {most_tiles} are the most here; ask for fewer zooms or a "
+            f"the corridor needs {counted(tiles, 'tile')}, {most_tiles} are the most here; ask for "
+            f"fewer zooms or a "
             "narrower corridor, or call aerotile ready"
         )
     lines = {name: read.lines for name, read in files}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,8 @@ _OTHER_KINDS = (
     (b"PK\3\4", "is a zip archive", "unpack it, and name what lies in it"),
     (b"\x1f\x8b", "is compressed by gzip", "decompress it"),
 )
+_FILE_SUFFIX = re.compile(r"\.[a-z][a-z0-9]*")
+"""How a name ends that is meant as a file's; a folder may end in a number, such as `tiles.2026`."""
 _PAGES = (b"<!doctype html", b"<html", b"<?xml")
 _READABLE = "MBTiles, GeoPackage, PMTiles, GeoTIFF, a folder zoom/x/y, or an address of tiles"
 
@@ -213,7 +216,8 @@ def file_and_table(name: str) -> tuple[Path, str]:
 def create_tile_archive(path: Path, *, most_tiles: int) -> TileArchiveWriter:
     """A new archive of at most so many tiles, in the format that its name ends in, or a folder.
 
-    Raises `OSError`, also where there is something of that name.
+    Raises `ImagerySourceError` for a name that ends as a file of another format, and `OSError`, also where
+    there is something of that name.
     """
     from ..exports.folder_writer import FolderWriter
     from ..exports.geopackage_writer import GeopackageWriter
@@ -225,4 +229,11 @@ def create_tile_archive(path: Path, *, most_tiles: int) -> TileArchiveWriter:
         return MbtilesWriter(path)
     if kind == ".gpkg":
         return GeopackageWriter(path)
-    return PmtilesWriter(path, most_tiles) if kind == ".pmtiles" else FolderWriter(path)
+    if kind == ".pmtiles":
+        return PmtilesWriter(path, most_tiles)
+    if _FILE_SUFFIX.fullmatch(kind):
+        raise ImagerySourceError(
+            f"{path} ends as a file of a kind that is not written: {path.suffix}",
+            remedy="end it in .mbtiles, .pmtiles or .gpkg, or name a folder without an ending",
+        )
+    return FolderWriter(path)

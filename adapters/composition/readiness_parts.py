@@ -20,6 +20,7 @@ from ...domain.readiness.judge_tiles import TileFault
 from ...domain.readiness.report import Condition, Readiness
 from ...domain.store.clock_guard import latest_known
 from ...domain.values.catalogue_entries import EVICTABLE, CatalogueColumns
+from ...domain.values.counted import counted
 from ...domain.values.disk_usage import footprints
 from ...domain.values.tile_key import FIRST_FLIGHT_ORDINAL, MAX_VARIANTS, encode_tile_key
 from ...domain.values.tiles import parse_tile_id
@@ -73,7 +74,10 @@ class ReadinessParts(SealingParts):
         if in_force is not None:
             recalling = in_force.recalls.number if in_force.recalls.entries else None
             recalled = sum(int((~is_left).sum()) for _, is_left in held)
-            told = f"list {in_force.recalls.number} is in force and names {recalled} tiles, which are missing"
+            told = (
+                f"list {in_force.recalls.number} is in force and names "
+                f"{counted(recalled, 'tile, which is', 'tiles, which are')} missing"
+            )
             conditions.append(Condition("recall", True, told, None))
         gate = self._gate_over([self.base_grounds]) if base_alone else self.freshness_gate
         return check_readiness(
@@ -154,7 +158,7 @@ class ReadinessParts(SealingParts):
         except AerotileError as error:
             return None, [Condition("index", False, str(error), error.remedy or _DESCRIBE)]
         where = "" if sealed is None else ", in the base"
-        described = f"{metadata.count} descriptors of {metadata.descriptor_model}{where}"
+        described = f"{counted(metadata.count, 'descriptor')} of {metadata.descriptor_model}{where}"
         agreement = compare_index(keys, variants, *((layer.keys, layer.variants) for layer in layers))
         told = f"{agreement.unknown_tiles} of {agreement.indexed_tiles} indexed tiles are not there"
         remedy: str | None = None

@@ -7,7 +7,7 @@ from enum import Enum
 import attrs
 
 from ...domain.values.validators import plain_numbers
-from .fields import about, check_threshold, instance, public_keys, whole
+from .fields import check_threshold, public_keys, setting, whole
 
 
 class BaseVerify(str, Enum):
@@ -34,38 +34,21 @@ class BaseMemory(str, Enum):
 class BaseConfig:
     """`[base]`: whether a sealed base is read, and whose signatures count."""
 
-    layered: bool = attrs.field(
-        default=False,
-        validator=instance(bool),
-        metadata=about("Read the tiles of the sealed base in front of those of the store."),
+    layered: bool = setting(False, "Read the tiles of the sealed base in front of those of the store.")
+    public_keys: tuple[str, ...] = setting(
+        (), "Ed25519 keys whose signatures count, as `aerotile base keygen` prints them.", check=public_keys
     )
-    public_keys: tuple[str, ...] = attrs.field(
-        default=(),
-        validator=public_keys,
-        metadata=about("Ed25519 keys whose signatures count, as `aerotile base keygen` prints them."),
+    threshold: int = setting(1, "How many of these keys must have signed a base.", check=whole(1, 100))
+    require_signature: bool = setting(
+        True, "Refuse a base that is not signed so. `false`: say it in `status` and in the log."
     )
-    threshold: int = attrs.field(
-        default=1,
-        validator=whole(1, 100),
-        metadata=about("How many of these keys must have signed a base."),
+    verify: BaseVerify = setting(
+        BaseVerify.READ, "`read`: hash each tile at its first read. `scrub`: by `aerotile base verify` alone."
     )
-    require_signature: bool = attrs.field(
-        default=True,
-        validator=instance(bool),
-        metadata=about("Refuse a base that is not signed so. `false`: say it in `status` and in the log."),
-    )
-    verify: BaseVerify = attrs.field(
-        default=BaseVerify.READ,
-        validator=instance(BaseVerify),
-        metadata=about("`read`: hash each tile at its first read. `scrub`: by `aerotile base verify` alone."),
-    )
-    memory: BaseMemory = attrs.field(
-        default=BaseMemory.TOUCHED,
-        validator=instance(BaseMemory),
-        metadata=about(
-            "`touched`: pages come at their first read. `populated`: all when the base is opened. `locked`: "
-            "all, and they stay, for which a limit of locked memory (`ulimit -l`) must leave room."
-        ),
+    memory: BaseMemory = setting(
+        BaseMemory.TOUCHED,
+        "`touched`: pages come at their first read. `populated`: all when the base is opened. `locked`: "
+        "all, and they stay, for which a limit of locked memory (`ulimit -l`) must leave room.",
     )
 
     def __attrs_post_init__(self) -> None:

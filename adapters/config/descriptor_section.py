@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from ...domain.values.validators import plain_numbers
-from .fields import about, instance
+from .fields import setting
 
 
 def _providers(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -20,23 +20,18 @@ def _providers(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
 class DescriptorConfig:
     """`[descriptor]`: which network describes pictures, and what it runs on."""
 
-    model: Path | None = attrs.field(
-        default=None,
-        validator=attrs.validators.optional(instance(Path)),
-        metadata=about("File of the network that describes pictures: `.onnx`, or the `.npz` of the demo."),
+    model: Path | None = setting(
+        None, "File of the network that describes pictures: `.onnx`, or the `.npz` of the demo.", kind=Path
     )
-    callable: str | None = attrs.field(
-        default=None,
-        validator=attrs.validators.optional(instance(str)),
-        metadata=about(
-            "In its place, a Python callable that describes pictures, as `module:name`; the module is "
-            "imported."
-        ),
+    callable: str | None = setting(
+        None,
+        "In its place, a Python callable that describes pictures, as `module:name`; the module is imported.",
+        kind=str,
     )
-    providers: tuple[str, ...] = attrs.field(
-        default=("CPUExecutionProvider",),
-        validator=_providers,
-        metadata=about("What onnxruntime runs an `.onnx` on, by its own names, the first choice first."),
+    providers: tuple[str, ...] = setting(
+        ("CPUExecutionProvider",),
+        "What onnxruntime runs an `.onnx` on, by its own names, the first choice first.",
+        check=_providers,
     )
 
     def __attrs_post_init__(self) -> None:

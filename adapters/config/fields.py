@@ -18,9 +18,26 @@ MAX_BYTES = (1 << 63) - 1
 Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
 
-def about(text: str, unit: str | None = None) -> dict[str, Any]:
-    """A setting's metadata: its meaning and its unit."""
-    return {"about": text, "unit": unit}
+def setting(
+    default: Any,
+    about: str,
+    *,
+    unit: str | None = None,
+    kind: type | None = None,
+    check: Validator | None = None,
+) -> Any:
+    """A field for a setting: its default, its meaning and its unit, and what it accepts.
+
+    It accepts what `check` does; without `check` instances of `kind`, default that of `default`. A setting
+    whose default is None accepts None too.
+    """
+    if check is None:
+        check = instance(type(default) if kind is None else kind)
+    return attrs.field(
+        default=default,
+        validator=attrs.validators.optional(check) if default is None else check,
+        metadata={"about": about, "unit": unit},
+    )
 
 
 def whole(low: int, high: int) -> Validator:

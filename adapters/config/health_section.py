@@ -7,22 +7,18 @@ from pathlib import Path
 import attrs
 
 from ...domain.values.validators import plain_numbers
-from .fields import about, instance, seconds
+from .fields import seconds, setting
 
 
 @attrs.frozen(kw_only=True, field_transformer=plain_numbers)
 class HealthConfig:
     """`[health]`: what `build_health_monitor` writes for a supervisor."""
 
-    file: Path | None = attrs.field(
-        default=None,
-        validator=attrs.validators.optional(instance(Path)),
-        metadata=about(
-            "File that says how the flight stack's process is, best in `/run`. Not set: `<root>/health.json`."
-        ),
+    file: Path | None = setting(
+        None,
+        "File that says how the flight stack's process is, best in `/run`. Not set: `<root>/health.json`.",
+        kind=Path,
     )
-    period_s: float = attrs.field(
-        default=1.0,
-        validator=seconds(0.05, 60),
-        metadata=about("How often it is written, and systemd is told.", "s"),
+    period_s: float = setting(
+        1.0, "How often it is written, and systemd is told.", unit="s", check=seconds(0.05, 60)
     )

@@ -17,7 +17,7 @@ import attrs
 
 from .base_section import BaseConfig, BaseMemory, BaseVerify
 from .descriptor_section import DescriptorConfig
-from .fields import about, instance
+from .fields import instance, setting
 from .health_section import HealthConfig
 from .recall_section import RecallConfig
 from .secret import HIDDEN, Secret, redact_dsn
@@ -66,10 +66,10 @@ ENVIRONMENT_PREFIX = "AEROTILE_"
 class AerotileConfig:
     """The whole configuration. `AerotileConfig()` works as it is, in the current folder, embedded."""
 
-    root: Path = attrs.field(
-        default=Path("aerotile-data"),
-        validator=instance(Path),
-        metadata=about("Folder that holds tiles, index, flight record and the embedded database."),
+    root: Path = setting(
+        Path("aerotile-data"),
+        "Folder that holds tiles, index, flight record and the embedded database.",
+        kind=Path,
     )
     database: DatabaseConfig = attrs.field(factory=DatabaseConfig, validator=instance(DatabaseConfig))
     base: BaseConfig = attrs.field(factory=BaseConfig, validator=instance(BaseConfig))

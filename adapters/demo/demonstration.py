@@ -13,6 +13,7 @@ from uuid import uuid4
 import attrs
 
 from ...domain.errors import ConfigurationError
+from ...domain.values.counted import counted
 from ...domain.values.tiles import TileId
 from ..composition import Runtime
 from ..config.settings import (
@@ -175,7 +176,7 @@ def _draw(
         title=f"Aerotile: {mission.name}, by sight",
         facts=(
             f"{len(log.frames)} frames, {hits} of {log.land_frames} over land found among five candidates, "
-            f"{len(log.onboard)} tiles made on board, {len(evicted)} evicted from the store"
+            f"{counted(len(log.onboard), 'tile')} made on board, {len(evicted)} evicted from the store"
         ),
         area=mission.area,
         grid_zoom=mission.search_zoom,

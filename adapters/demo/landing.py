@@ -9,6 +9,7 @@ from pathlib import Path
 import attrs
 
 from ...domain.errors import StoreUnavailableError
+from ...domain.values.counted import counted
 from ...domain.values.tiles import TileId
 from ...domain.values.upload_reports import UploadListEntry, UploadRequest, UploadState
 from ..composition import Runtime
@@ -95,4 +96,6 @@ def _upload_everything(runtime: Runtime, advance: Callable[[int, int], None]) ->
         advance(total - left, total)
         if left == 0:
             return run
-    raise StoreUnavailableError(f"{left} tiles are still pending after {_MAX_RUNS} runs")
+    raise StoreUnavailableError(
+        f"{counted(left, 'tile is', 'tiles are')} still pending after {_MAX_RUNS} runs"
+    )

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 import numpy as np
@@ -32,10 +32,14 @@ _JOB, _LOCK = "job.json", "lock"
 _WHOLE, _AGAIN = ".npz", ".again"
 _MAX_JOB_BYTES = 1 << 16
 _MAX_BLOCK_BYTES = 1 << 30
+_DIGEST = np.dtype("<U64")
+
+_BlockArrays: TypeAlias = tuple[npt.NDArray[np.str_], npt.NDArray[np.float32], npt.NDArray[np.str_]]
+"""The names of a block's tiles, their rows, and the digest of each tile."""
 
 
 class DescribedTilesFile:
-    """See `DescribedTilesWriter`. The file holds `tiles`, `descriptors`, `model` and `model_sha256`."""
+    """See `DescribedTilesWriter`. The file holds `tiles`, `descriptors`, `sha256`, `model` and its digest."""
 
     def __init__(self, path: Path, job: DescribingJob) -> None:
         """Go on with what an equal job left beside `path`, or begin.
@@ -103,6 +107,7 @@ class DescribedTilesFile:
             content,
             tiles=np.array([str(each) for each in block.tile_ids], str),
             descriptors=block.descriptors,
+            sha256=np.array(block.content_sha256, _DIGEST),
         )
         ending = _AGAIN if block.refused else _WHOLE
         with atomic_file(self._folder / f"{number:08d}{ending}", _FILE_MODE) as file:
@@ -112,7 +117,7 @@ class DescribedTilesFile:
         """See `DescribedTilesWriter`."""
         headings = len(self._job.headings)
         tiles = letters = dimension = 0
-        for names, rows in self._read_blocks():
+        for names, rows, _ in self._read_blocks():
             if len(rows) != len(names) * headings or (
                 len(rows) and rows.shape[1] != (dimension or rows.shape[1])
             ):
@@ -134,14 +139,21 @@ class DescribedTilesFile:
                 "tiles",
                 (count,),
                 text,
-                (np.repeat(names.astype(text), headings) for names, _ in self._read_blocks()),
+                (np.repeat(names.astype(text), headings) for names, _, _ in self._read_blocks()),
             )
             _write_array(
                 archive,
                 "descriptors",
                 (count, dimension),
                 np.dtype("<f4"),
-                (rows.astype("<f4") for _, rows in self._read_blocks()),
+                (rows.astype("<f4") for _, rows, _ in self._read_blocks()),
+            )
+            _write_array(
+                archive,
+                "sha256",
+                (count,),
+                _DIGEST,
+                (np.repeat(digests, headings) for _, _, digests in self._read_blocks()),
             )
             _write_array(archive, "model", (), model.dtype, [model])
             _write_array(archive, "model_sha256", (), digest.dtype, [digest])
@@ -149,14 +161,16 @@ class DescribedTilesFile:
         self._lock.release()
         return count, dimension
 
-    def _read_blocks(self) -> Iterator[tuple[npt.NDArray[np.str_], npt.NDArray[np.float32]]]:
+    def _read_blocks(self) -> Iterator[_BlockArrays]:
         for place in self._blocks():
             with _block_named(place):
                 with np.load(io.BytesIO(read_regular(place, _MAX_BLOCK_BYTES))) as arrays:
-                    names, rows = arrays["tiles"], arrays["descriptors"]
+                    names, rows, digests = arrays["tiles"], arrays["descriptors"], arrays["sha256"]
                 if names.dtype.kind != "U" or names.ndim != 1 or rows.dtype != np.float32 or rows.ndim != 2:
                     raise ValueError("its arrays are not those of a block")
-            yield names, rows
+                if digests.dtype != _DIGEST or digests.shape != names.shape:
+                    raise ValueError("its digests are not those of its tiles")
+            yield names, rows, digests
 
     def __enter__(self) -> DescribedTilesFile:
         return self

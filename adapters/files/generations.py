@@ -137,13 +137,18 @@ class GenerationFolders:
     def previous(self) -> str:
         """The newest generation older than that in use; the newest of all when the pointer is damaged.
 
-        Raises `unavailable` when there is no such generation.
+        Raises `unavailable` when there is no such generation, and when none was ever put in use.
         """
         names = self.names()
         try:
-            current = self.current()
+            current, is_damaged = self.current(), False
         except self._kind.unavailable:
-            current = None
+            current, is_damaged = None, True
+        if current is None and names and not is_damaged:
+            raise self._kind.unavailable(
+                f"no generation of the {self._kind.noun} in {self.root} is in use to go back from",
+                remedy=f"name the one to use: {', '.join(names)}",
+            )
         older = [name for name in names if current is None or int(name) < int(current)]
         if not older:
             raise self._kind.unavailable(

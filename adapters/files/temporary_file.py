@@ -41,9 +41,7 @@ def temporary_file(path: Path, mode: int, *, target: Path, dir_fd: int | None = 
 @contextmanager
 def temporary_folder(path: Path, mode: int, *, target: Path) -> Iterator[None]:
     """Create the folder `path`, as `temporary_file` does a file; yields nothing."""
-    with suppress(FileExistsError):
-        path.mkdir(mode)
-    descriptor = os.open(path, _FOLDER_FLAGS)
+    descriptor = _open_folder(path, mode, target)
     try:
         if not _is_locked(descriptor, target) or not _has_name(descriptor, path, None):
             raise _busy(target)
@@ -56,6 +54,15 @@ def temporary_folder(path: Path, mode: int, *, target: Path) -> Iterator[None]:
                     shutil.rmtree(path)
     finally:
         os.close(descriptor)
+
+
+def _open_folder(path: Path, mode: int, target: Path) -> int:
+    for _ in range(_TRIES):
+        with suppress(FileExistsError):
+            path.mkdir(mode)
+        with suppress(FileNotFoundError):  # another writer removed it in between
+            return os.open(path, _FOLDER_FLAGS)
+    raise _busy(target)
 
 
 def refuse_taken(target: Path, dir_fd: int | None = None) -> None:

@@ -10,6 +10,7 @@ import attrs
 
 from ...domain.values.areas import Area
 from ...domain.values.corridors import Corridor
+from ...domain.values.counted import counted
 from ...domain.values.routes import Route
 from ...domain.values.shapes import Shape
 from ...domain.values.tile_grid import Bbox
@@ -77,8 +78,9 @@ def _shapes_of(path: Path, corridor_m: float | None) -> tuple[list[Shape], Mappi
     left_out = Counter(drawing.left_out)
     only_places = not drawing.routes and not drawing.shapes
     if (drawing.routes or (only_places and drawing.places)) and corridor_m is None:
-        what = f"{len(drawing.routes)} lines" if drawing.routes else f"{len(drawing.places)} single places"
-        raise InputFileError(f"{path} holds {what}, which have no width", remedy=_CORRIDOR)
+        lines, places = len(drawing.routes), len(drawing.places)
+        what = counted(lines, "line") if lines else counted(places, "single place")
+        raise InputFileError(f"{path} holds {what} without a width", remedy=_CORRIDOR)
     if corridor_m is not None:
         shapes += [Corridor(route.points, corridor_m) for route in drawing.routes]
         if only_places:

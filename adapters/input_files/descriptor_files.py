@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...domain.values.catalogue_entries import SHA256_BYTES
 from ...domain.values.tiles import parse_tile_id
+from ...domain.values.validators import is_sha256
 from .errors import InputFileError
 from .mapped_npz import load_arrays
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 TILES = "tiles"
 DESCRIPTORS = "descriptors"
 MODEL = "model"
+DIGESTS = "sha256"
 _DAMAGE = (
     OSError,
     ValueError,
@@ -90,6 +93,35 @@ def read_described_model(path: Path) -> str | None:
     if name.dtype.kind != "U" or name.shape != ():
         raise InputFileError(f"{path}: {MODEL} must be one text, it is {name.dtype} of shape {name.shape}")
     return str(name[()])
+
+
+def read_described_digests(path: Path, count: int) -> npt.NDArray[np.uint8] | None:
+    """For each of `count` rows the SHA-256 of the bytes that were described, of shape (count, 32).
+
+    None in a file that does not say. Raises `InputFileError`.
+    """
+    with _readable(path, "a .npz with descriptors", _LAYOUT):
+        texts = load_arrays(path, (DIGESTS,)).get(DIGESTS)
+    if texts is None:
+        return None
+    if texts.dtype.kind != "U" or texts.shape != (count,):
+        raise InputFileError(
+            f"{path}: {DIGESTS} must be {count} texts, it is {texts.dtype} of shape {texts.shape}",
+            remedy="give the SHA-256 of the JPEG that each row was made from, or leave the array out",
+        )
+    digests = np.empty((count, SHA256_BYTES), np.uint8)
+    for start in range(0, count, _NAMES_AT_ONCE):
+        part = texts[start : start + _NAMES_AT_ONCE].tolist()
+        for position, text in enumerate(part, start):
+            if not is_sha256(text):
+                raise InputFileError(
+                    f"{path}: {DIGESTS}[{position}] must be 64 lower-case hexadecimal digits, got {text!r}",
+                    remedy="give the SHA-256 of the JPEG that the row was made from, or leave the array out",
+                )
+        digests[start : start + len(part)] = np.frombuffer(bytes.fromhex("".join(part)), np.uint8).reshape(
+            len(part), SHA256_BYTES
+        )
+    return digests
 
 
 def _are_alike(rows: npt.NDArray[np.float32]) -> bool:

@@ -57,6 +57,11 @@ class MemoryOpenRows:
             self._inserted = {t: tile for t, tile in self._tiles.items() if t in self.taken}
         return frozenset(self._tiles.keys() - self.taken)
 
+    @property
+    def inserted(self) -> Mapping[TileId, TileMetadataPersistent]:
+        """See `OpenRows`."""
+        return self._inserted
+
     def discard(self, tile_ids: Sequence[TileId]) -> None:
         """See `OpenRows`."""
         for tile_id in tile_ids:

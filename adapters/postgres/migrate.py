@@ -130,7 +130,7 @@ class _Run:
 def _migrating(dsn: str) -> Iterator[_Run]:
     """A connection that holds the migration lock until it is closed."""
     address = DatabaseAddress(dsn)
-    with _one_at_a_time, _connected(address, "migrating") as connection:
+    with _turn(address), _connected(address, "migrating") as connection:
         # Defaults of the role must not cut the wait or the work short.
         connection.exec_driver_sql(SET_TIMEOUTS, ("0", "0"))
         (free,) = connection.exec_driver_sql("SELECT pg_try_advisory_lock(%s, %s)", MIGRATION_LOCK).one()
@@ -151,6 +151,21 @@ def _migrating(dsn: str) -> Iterator[_Run]:
                 "done, or nothing",
                 remedy="run `aerotile migrate` again: it goes on from what it finds",
             ) from error
+
+
+@contextmanager
+def _turn(address: DatabaseAddress) -> Iterator[None]:
+    """Wait for other threads of this process as for other programs. Raises `StoreUnavailableError`."""
+    if not _one_at_a_time.acquire(timeout=RUNNER_TIMEOUT_S):
+        raise StoreUnavailableError(
+            f"another thread of this process is migrating, and did not end within {RUNNER_TIMEOUT_S} s: "
+            f"{address} was not migrated",
+            remedy="wait for it, or end this process",
+        )
+    try:
+        yield
+    finally:
+        _one_at_a_time.release()
 
 
 def _await_runner(connection: Connection, address: DatabaseAddress) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -117,6 +117,11 @@ class PostgresOpenRows:
             self._inserted = {tile.tile_id: tile for tile in tiles if tile.tile_uuid in new}
             self._duplicates = frozenset(tile.tile_id for tile in tiles if tile.tile_uuid not in new)
         return self._duplicates
+
+    @property
+    def inserted(self) -> Mapping[TileId, TileMetadataPersistent]:
+        """See `OpenRows`."""
+        return self._inserted
 
     def discard(self, tile_ids: Sequence[TileId]) -> None:
         """See `OpenRows`."""

@@ -74,6 +74,7 @@ CREATE INDEX ix_tiles_accessed_at ON tiles (accessed_at NULLS FIRST, id);
 CREATE INDEX ix_tiles_pending_uploads ON tiles (created_at, id)
 WHERE source = 'onboard' AND uploaded_at IS NULL;
 CREATE INDEX ix_tiles_incomplete ON tiles (id) WHERE content_sha256 IS NULL OR disk_bytes IS NULL;
+CREATE INDEX ix_tiles_file_missing ON tiles (id) WHERE file_missing_at IS NOT NULL;
 
 -- Notices: which tiles a commit added (+), removed (-) or changed (~), for every process that listens. Access times
 -- send no notice.

@@ -10,6 +10,7 @@ from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
 from ...domain.errors import ConfigurationError, StoreUnavailableError
+from ...domain.values.counted import counted
 from ...domain.values.sectors import FreshnessRule, SectorBoundary, SectorClassification
 from ..geojson_shapes import geometry_of, shape_of_geometry
 from .connection import Database
@@ -66,14 +67,14 @@ class PostgresSectorStore:
         dangerous = [row[0] for row in shapeless if row[1] != SectorClassification.STABLE_REAR.value]
         if dangerous:
             raise ConfigurationError(
-                f"{len(dangerous)} sectors in active conflict have no shape (first: {dangerous[0]!r}), so "
-                "the freshness rule can't be kept there",
+                f"{counted(len(dangerous), 'sector')} in active conflict without a shape (first: "
+                f"{dangerous[0]!r}): the freshness rule can't be kept there",
                 remedy="load the sectors again: aerotile sectors load FILE",
             )
         if without_shape:
             _log.warning(
-                "%d sectors have no shape and are left out (first: %s); load the sectors again",
-                len(without_shape),
+                "%s left out, without a shape (first: %s); load the sectors again",
+                counted(len(without_shape), "sector"),
                 without_shape[0],
             )
         found = _read_sectors([row for row in rows if row[2] is not None])

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import attrs
 
+from ...domain.values.counted import counted
 from ..strict_json import parse_json
 from ..upload_protocol import HEADER_LENGTH_BYTES
 
@@ -42,7 +43,7 @@ def split_frames(body: bytes, max_tiles: int) -> list[Frame]:
     position = 0
     while position < len(body):
         if len(frames) == max_tiles:
-            raise TooManyTilesError(f"the batch holds more than {max_tiles} tiles")
+            raise TooManyTilesError(f"the batch holds more than {counted(max_tiles, 'tile')}")
         where = f"frame {len(frames)} at byte {position}"
         frame, position = _frame_at(body, position, where)
         if frame.tile_uuid in seen:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ...domain.errors import BaseUnavailableError
 from ...domain.values.catalogue_entries import Keys
+from ...domain.values.counted import counted
 from ...domain.values.place_keys import place_keys
 from ...domain.values.tile_grid import MAX_ZOOM
 from ...domain.values.tile_key import MORTON_BITS, VARIANT_BITS, decode_tile_key
@@ -157,7 +158,7 @@ def _compare_directories(base: MappedBase) -> None:
             raise ArchiveError("its directories and the facts name different tiles or bytes")
         seen, last = seen + len(ids), ids[-1]
     if seen != len(rows):
-        raise ArchiveError(f"its directories name {seen} tiles, the facts {len(rows)}")
+        raise ArchiveError(f"its directories name {counted(seen, 'tile')}, the facts {len(rows)}")
 
 
 def _check_order(keys: Keys) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...domain.errors import BaseSealError
+from ...domain.values.counted import counted
 from ...domain.values.datasets import Dataset
 from ...domain.values.tiles import TileMetadata
 from .manifest import MAX_DATASETS, SealedDataset
@@ -53,7 +54,9 @@ class DatasetTally:
     def refuse_forbidden(self) -> None:
         """Raise `BaseSealError` when `position` met tiles that may not be stored offline."""
         if self._forbidden:
-            named = ", ".join(f"{name} ({count} tiles)" for name, count in sorted(self._forbidden.items()))
+            named = ", ".join(
+                f"{name} ({counted(count, 'tile')})" for name, count in sorted(self._forbidden.items())
+            )
             options = " ".join(f"--without-dataset {name}" for name in sorted(self._forbidden))
             raise BaseSealError(
                 f"datasets that may not be stored offline: {named}", remedy=f"leave them out: {options}"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ...domain.errors import BaseSealError, BaseUnavailableError
+from ...domain.values.counted import counted
 from ..files.atomic_file import new_file
 from ..files.generations import open_generation_file
 from ..files.refused_writes import refused_by_disk
@@ -88,7 +89,7 @@ def check_copy(copies: BaseGenerations, partial: Path, name: str, trust: Trust) 
         raise BaseSealError(f"the copy does not read back: {error}") from error
     if findings:
         raise BaseSealError(
-            f"the copy of {name} differs in {len(findings)} places (first: {findings[0].what}: "
+            f"the copy of {name} differs in {counted(len(findings), 'place')} (first: {findings[0].what}: "
             f"{findings[0].detail})",
             remedy="check the original with aerotile base verify, then export again",
         )

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ...domain.errors import BaseUnavailableError
 from ...domain.values.catalogue_entries import Keys
+from ...domain.values.counted import counted
 from ...domain.values.sectors import FreshnessRule, SectorBoundary
 from ...ext import MappedPixels, map_file
 from ..files.generations import open_generation_file
@@ -225,7 +226,9 @@ def open_base(
     except (ArchiveError, ValueError) as error:
         raise generations.damaged(name, str(error)) from error
     if (header.tiles, header.contents) != (manifest.tiles, manifest.contents):
-        raise generations.damaged(name, f"{ARCHIVE_FILE} holds {header.tiles} tiles, not {manifest.tiles}")
+        raise generations.damaged(
+            name, f"{ARCHIVE_FILE} holds {counted(header.tiles, 'tile')}, not {manifest.tiles}"
+        )
     return MappedBase(
         folder, opened, archive, mapped, digests, first_keys, sectors, rules, _residency_is_known(folder)
     )

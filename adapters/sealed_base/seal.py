@@ -19,6 +19,7 @@ import attrs
 import numpy as np
 
 from ...domain.errors import BaseSealError
+from ...domain.intake.mosaic import in_ranges
 from ...domain.values.catalogue_entries import Keys
 from ...domain.values.datasets import Dataset
 from ...domain.values.place_keys import translated_keys
@@ -182,10 +183,10 @@ def _place(
 ) -> VariantTable:
     """Append the rows that the plan takes, and their digests; returns the table that names their flights.
 
-    Raises `BaseSealError` when tiles of a dataset are among them that may not be stored offline, and when
-    the plan leaves out a dataset that there is not.
+    Raises `BaseSealError` when tiles of a dataset are among them that may not be stored offline, when the
+    plan leaves out a dataset that there is not, and when it names a zoom of which there is no tile.
     """
-    variants = VariantTable()
+    variants, zooms = VariantTable(), set[int]()
     rows, recalls = iter(source.rows()), source.recalls
     while chunk := list(islice(rows, _CHUNK)):
         taken = []
@@ -206,10 +207,16 @@ def _place(
             [facts_row(row, variants, of_datasets.position(row)) for row in taken], FACTS_ROW
         )
         block["id"] = archive_ids_of_keys(block["row"]["key"])
+        zooms.update(row.tile_id.zoom_level for row in taken)
         placed.append(block)
         digests.append(block["row"]["sha256"])
     of_datasets.refuse_forbidden()
     of_datasets.refuse_unknown([name for name in plan.without if not left_out[of_dataset(name)]])
+    if zooms and (missing := sorted(set(plan.zooms) - zooms)):
+        raise BaseSealError(
+            f"there is no tile of zoom {in_ranges(missing)} to take (of these: {in_ranges(sorted(zooms))})",
+            remedy="leave these zooms out, or bring their tiles in first",
+        )
     return variants
 
 

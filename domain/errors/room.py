@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..values.counted import counted
 from .root import TileCacheError
 
 
@@ -45,7 +46,7 @@ class CacheBudgetExhaustedError(TileCacheError):
             )
         return (
             f"{self.total_bytes} of {self.budget_bytes} bytes are in use and {self.evictable_bytes} of them "
-            f"may be evicted; {self.evicted_tiles or 'no'} tiles were evicted for it"
+            f"may be evicted; {counted(self.evicted_tiles, 'tile was', 'tiles were')} evicted for it"
         )
 
 
@@ -82,7 +83,7 @@ class OnboardRoomExhaustedError(CacheBudgetExhaustedError):
         return (
             f"{self.total_bytes} of {self.budget_bytes} bytes{share} are in use and {self.evictable_bytes} "
             "bytes of onboard tiles may be evicted, the map never is; "
-            f"{self.evicted_tiles or 'no'} tiles were evicted for it"
+            f"{counted(self.evicted_tiles, 'tile was', 'tiles were')} evicted for it"
         )
 
 

@@ -38,6 +38,8 @@ class DescribedBlock:
     """Those that were described."""
     descriptors: Descriptors
     """For each of them one row a heading, in the order of the headings. No row when there is no tile."""
+    content_sha256: tuple[str, ...]
+    """For each of them the digest of the bytes that were described, 64 lower hexadecimal digits."""
     refused: tuple[tuple[TileId, str], ...]
     """Those that were not, each with its kind of reason."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
@@ -55,6 +55,10 @@ class OpenRows(Protocol):
 
     def finish_insert(self) -> frozenset[TileId]:
         """Insert the tiles that have no committed row. Returns the other tiles: the duplicates."""
+
+    @property
+    def inserted(self) -> Mapping[TileId, TileMetadataPersistent]:
+        """The rows of the open transaction, after `finish_insert`: those that `commit` would return."""
 
     def discard(self, tile_ids: Sequence[TileId]) -> None:
         """Take rows back out of the open transaction, because their files could not be placed."""

@@ -35,9 +35,9 @@ class Reservation:
     __slots__ = ("_enforcer", "_needed_bytes", "_onboard")
 
     def __init__(self, enforcer: CacheBudgetEnforcer, needed_bytes: int, onboard: bool) -> None:
-        self._enforcer: CacheBudgetEnforcer | None = enforcer
         self._needed_bytes = needed_bytes
         self._onboard = onboard
+        self._enforcer: CacheBudgetEnforcer | None = enforcer  # last, see `__del__`
 
     def release(self, *, was_taken: bool = False) -> None:
         """Give the room back; a second call does nothing. `was_taken`: another process took it first."""
@@ -55,8 +55,9 @@ class Reservation:
 
     def __del__(self) -> None:
         # A garbage collection may run this on a thread that holds the enforcer's lock.
-        if self._enforcer is not None:
-            self._enforcer.abandoned.append((self._needed_bytes, self._onboard))
+        enforcer = getattr(self, "_enforcer", None)  # not there where the construction was interrupted
+        if enforcer is not None:
+            enforcer.abandoned.append((self._needed_bytes, self._onboard))
 
 
 @attrs.define

@@ -10,8 +10,7 @@ from ..ports.tile_rows import TileRows
 from ..values.catalogue_entries import Keys
 from ..values.tiles import TileId
 from .catalogue_sync import CatalogueSync
-from .read_tile import TileReader
-from .recall_guard import RecallGuard, no_recalls
+from .recall_guard import RecallGuard
 from .recovery import refuse_files_of_another_store
 from .stored_tiles import StoredTiles
 
@@ -44,17 +43,12 @@ class ReadOnlyTileStore(StoredTiles):
             refuse_files_of_another_store(files, ours=rows.store_id(), owner=owner)
         super().__init__(
             rows,
+            files,
             sync=sync,
-            reader=TileReader(
-                files=files,
-                catalogue=sync.catalogue,
-                mapping_cache=sync.mapping_cache,
-                when_missing=sync.forget_missing,
-                verify_hash=verify_hash,
-                recalls=no_recalls() if recalls is None else recalls,
-            ),
             judge=judge,
+            verify_hash=verify_hash,
             read_deadline_s=read_deadline_s,
+            recalls=recalls,
         )
         self._recalls.when_changed(sync.mapping_cache.invalidate_all)
         self._catalogue.load(*rows.catalogue())

@@ -74,7 +74,7 @@ class TileReader:
     """Called with a tile whose file does not exist: another process deletes it, or has just replaced it."""
     verify_hash: bool
     recalls: RecallGuard
-    accepts: Callable[[TileId, str], bool] = lambda tile_id, content_sha256: False
+    accepts: Callable[[TileId, str], bool]
     """Called with the hash of bytes that are not the catalogue's: whether they are committed all the same,
     because the tile was replaced a moment ago. It may ask the database; no other step of a read does."""
 

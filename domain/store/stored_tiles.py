@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from ..errors import ForkedProcessError
 from ..policies.freshness import FreshnessVerdict
+from ..ports.tile_files import TileFiles
 from ..ports.tile_rows import TileRows
 from ..values.catalogue_entries import CatalogueMatches
 from ..values.pixels import TilePixelHandle
@@ -14,7 +16,7 @@ from ..values.tiles import TileId
 from ..values.validators import check_timeout, taken_as
 from .catalogue_sync import CatalogueSync
 from .read_tile import TileReader
-from .recall_guard import RecallGuard
+from .recall_guard import RecallGuard, no_recalls
 
 
 class StoredTiles:
@@ -26,26 +28,52 @@ class StoredTiles:
     def __init__(
         self,
         rows: TileRows,
+        files: TileFiles,
         *,
         sync: CatalogueSync,
-        reader: TileReader,
         judge: Callable[[TileId, int], FreshnessVerdict],
+        verify_hash: bool,
         read_deadline_s: float | None,
+        recalls: RecallGuard | None,
         check_process: Callable[[], None] = lambda: None,
     ) -> None:
         """`judge` gives the verdict as of now by a capture time in microseconds since 1970.
 
-        A read waits for the disk at most `read_deadline_s` seconds; None: without a limit.
-        `check_process` raises in a process that must not follow changes.
+        With `verify_hash` pixels are hashed once each time that they are opened. A read waits for the disk at
+        most `read_deadline_s` seconds; None: without a limit. `recalls` refuses the tiles of a recall list;
+        None: no tile is refused.
+        `check_process` raises `ForkedProcessError` in a process that must not follow changes.
         """
         self._check_process = check_process  # first: what is pickled first says why nothing of it is
         self._rows = rows
         self._sync = sync
         self._catalogue = sync.catalogue
-        self._reader = reader
-        self._recalls: RecallGuard = reader.recalls
+        self._recalls = no_recalls() if recalls is None else recalls
+        self._reader = TileReader(
+            files=files,
+            catalogue=sync.catalogue,
+            mapping_cache=sync.mapping_cache,
+            when_missing=self._forget_missing,
+            verify_hash=verify_hash,
+            recalls=self._recalls,
+            accepts=self._accepts,
+        )
         self._judge = judge
         self._read_deadline_s = read_deadline_s
+
+    def _forget_missing(self, tile_id: TileId) -> None:
+        try:
+            self._check_process()
+        except ForkedProcessError:
+            return  # the locks of the catalogue may be held by threads that a forked child does not have
+        self._sync.forget_missing(tile_id)
+
+    def _accepts(self, tile_id: TileId, content_sha256: str) -> bool:
+        try:
+            self._check_process()
+        except ForkedProcessError:
+            return False  # a forked child has the tiles of the fork, and its parent's locks are not its own
+        return self._sync.accepts(tile_id, content_sha256)
 
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
         """See `TileStore`."""

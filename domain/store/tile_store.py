@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 
-from ..errors import DuplicateTileError, ForkedProcessError, StoreUnavailableError
+from ..errors import DuplicateTileError, StoreUnavailableError
 from ..make_events import lookup_unknown_event
 from ..policies.clock_trust import ClockFault
 from ..ports.clock import Clock
@@ -26,8 +26,8 @@ from .catalogue_sync import CatalogueSync
 from .clock_guard import ClockGuard
 from .delete_tile import TileDeleter
 from .freshness_gate import FreshnessGate, judge_stored
-from .read_tile import FastReader, SupportsFastReader, TileReader
-from .recall_guard import RecallGuard, no_recalls
+from .read_tile import FastReader, SupportsFastReader
+from .recall_guard import RecallGuard
 from .recovery import ReconcileReport, reconcile
 from .replace_tile import replace_tile
 from .stored_tiles import StoredTiles
@@ -74,18 +74,12 @@ class FileBackedTileStore(StoredTiles):
         guard = ClockGuard(clock, sync.catalogue, recorder) if clock_guard is None else clock_guard
         super().__init__(
             rows,
+            files,
             sync=sync,
-            reader=TileReader(
-                files=files,
-                catalogue=sync.catalogue,
-                mapping_cache=sync.mapping_cache,
-                when_missing=self._forget_missing,
-                verify_hash=verify_hash,
-                recalls=no_recalls() if recalls is None else recalls,
-                accepts=self._accepts,
-            ),
             judge=partial(judge_stored, gate, guard),
+            verify_hash=verify_hash,
             read_deadline_s=read_deadline_s,
+            recalls=recalls,
             check_process=check_process,
         )
         self._clock = guard
@@ -136,20 +130,6 @@ class FileBackedTileStore(StoredTiles):
             self._fast_reads.check_by(check)
         if check is not None:
             self._sync.mapping_cache.invalidate_all()
-
-    def _forget_missing(self, tile_id: TileId) -> None:
-        try:
-            self._check_process()
-        except ForkedProcessError:
-            return  # the locks of the catalogue may be held by threads that a forked child does not have
-        self._sync.forget_missing(tile_id)
-
-    def _accepts(self, tile_id: TileId, content_sha256: str) -> bool:
-        try:
-            self._check_process()
-        except ForkedProcessError:
-            return False  # a forked child has the tiles of the fork, and its parent's locks are not its own
-        return self._sync.accepts(tile_id, content_sha256)
 
     def read_tile_pixels(self, tile_id: TileId) -> TilePixelHandle:
         """See `TileStore`."""

@@ -15,7 +15,7 @@ from ..errors import (
     TileMetadataError,
     TileRecalledError,
 )
-from ..flight_events import WriteStep
+from ..flight_events import FlightEvent, WriteStep
 from ..make_events import write_event, write_failed_event
 from ..ports.flight_recorder import FlightRecorder
 from ..ports.tile_files import StagedTile
@@ -147,6 +147,9 @@ class _BatchWrite:
                         duplicates = rows.finish_insert()
                         step = WriteStep.FILES
                         new = [tile for tile in admitted if tile.metadata.tile_id not in duplicates]
+                        # Made while other threads write the files, and handed out after the COMMIT.
+                        inserted = rows.inserted
+                        made = {tile.position: _stored(inserted[tile.metadata.tile_id]) for tile in new}
                         placed = self._place(new, rows)
                     step = WriteStep.COMMIT
                     stored = written.commit(rows.commit)
@@ -161,7 +164,8 @@ class _BatchWrite:
             raise
         self._refuse_duplicates([tile for tile in admitted if tile.metadata.tile_id in duplicates])
         for tile in placed:
-            self._keep(tile.position, stored[tile.metadata.tile_id])
+            self._outcomes[tile.position], event = made[tile.position]
+            self._recorder.record(event)
 
     def _without_known(self, admitted: list[_Admitted]) -> list[_Admitted]:
         """Refuse duplicates that the catalogue knows and the database confirms: they reserve no room."""
@@ -208,6 +212,7 @@ class _BatchWrite:
         self._outcomes[position] = TileWriteOutcome(tile_id, error=error)
         self._recorder.record(write_failed_event(tile_id, step, error))
 
-    def _keep(self, position: int, stored: TileMetadataPersistent) -> None:
-        self._outcomes[position] = TileWriteOutcome(self._tile_ids[position], stored=stored)
-        self._recorder.record(write_event(stored))
+
+def _stored(row: TileMetadataPersistent) -> tuple[TileWriteOutcome, FlightEvent]:
+    """The outcome of a tile whose row is inserted, and its event; both are true once the row is committed."""
+    return TileWriteOutcome(row.tile_id, stored=row), write_event(row)

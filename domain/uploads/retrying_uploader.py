@@ -13,6 +13,7 @@ from ..policies.upload_retry import Finish, RetryBudget, decide_after_call, is_g
 from ..ports.clock import Clock
 from ..ports.flight_recorder import FlightRecorder
 from ..ports.uploader import TileUploader
+from ..values.counted import counted
 from ..values.tiles import TileId
 from ..values.upload_reports import (
     BatchOutcome,
@@ -166,4 +167,4 @@ class _Tally:
 
 def _left(report: UploadBatchReport) -> str:
     reason = "" if report.problem is None else f" ({report.problem.reason})"
-    return f"{len(report.rejected)} tiles rejected, {len(report.unanswered)} unanswered{reason}"
+    return f"{counted(len(report.rejected), 'tile')} rejected, {len(report.unanswered)} unanswered{reason}"

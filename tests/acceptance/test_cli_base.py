@@ -45,6 +45,31 @@ def test_generations_are_listed_switched_and_rolled_back(sealed: Call) -> None:
     assert listed[1].split() == ["000001", "yes", "3", "NO"]
 
 
+def test_a_rollback_where_no_generation_is_in_use_is_refused(sealed: Call) -> None:
+    unsigned = {"AEROTILE_BASE_REQUIRE_SIGNATURE": "false"}
+    assert sealed("base", "seal", "--number", "9").code == 0
+    refused = sealed("base", "rollback", **unsigned)
+    assert refused.code == 1
+    assert "aerotile-data/base is in use to go back from" in refused.error
+    assert "name the one to use: 000001, 000009" in refused.error
+    assert not any(one["in_use"] for one in sealed("base", "list", "--json").json)
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["", "copies", "generations", "generations/000001", "generations/000001/deep"],
+)
+def test_a_generation_is_not_exported_among_the_generations(sealed: Call, target: str) -> None:
+    base = Path("aerotile-data/base")
+    before = sorted(base.rglob("*"))
+    Path("link").symlink_to(base)
+    for folder in (base / target, Path("link") / target):
+        for call in ([str(folder)], ["--file", f"{folder}/b.tar"]):
+            refused = sealed("base", "export", "000001", *call)
+            assert (refused.code, "the folder of the bases themselves" in refused.error) == (2, True)
+    assert sorted(base.rglob("*")) == before
+
+
 def test_a_generation_that_no_flight_could_open_is_not_switched_to(sealed: Call) -> None:
     unsigned = {"AEROTILE_BASE_REQUIRE_SIGNATURE": "false"}
     assert sealed("base", "switch", "1", **unsigned).code == 0
@@ -171,7 +196,7 @@ def test_a_base_travels_in_one_file(sealed: Call) -> None:
         (["seal", "--prefer", "onboard/x"], 2, "onboard/FLIGHT"),
         (["seal", "--prefer", "onboard"], 2, "--prefer onboard has no effect"),
         (["verify", "--max-rate", "0"], 2, "at least 1 byte"),
-        (["rollback"], 1, "is signed by"),
+        (["rollback"], 1, "is in use to go back from"),
         (["keygen", "jpeg.key"], 2, "jpeg.key is there, and nothing is replaced"),
         (["keygen", "nowhere/a.key"], 2, "nowhere — make it, or name another"),
     ],

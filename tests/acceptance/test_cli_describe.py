@@ -122,6 +122,28 @@ def test_a_frame_finds_its_tile_by_the_network_that_described_it(filled: Call) -
         aerotile.close_runtimes()
 
 
+def test_descriptors_of_a_tile_that_was_replaced_since_are_refused_by_name(
+    filled: Call, tmp_path: Path
+) -> None:
+    assert filled("describe", "d.npz", "--model", "network.onnx", "--headings", "0,90").code == 0
+    built = filled("index", "build", "d.npz", "--json")
+    assert (built.code, built.err, built.json["contents_compared"]) == (0, "", True)
+    generation = built.json["generation"]
+    replaced = list(TILES)[7]
+    write_mbtiles(tmp_path / "newer.mbtiles", {replaced: noise(4711)})
+    brought = filled("provision", "newer.mbtiles", "--captured-at", "2026-06-01", "--replace")
+    assert brought.code == 0
+    refused = filled("index", "build", "d.npz")
+    assert refused.code == JOB_FAILED
+    assert refused.error == (
+        f"d.npz describes other bytes than the store holds of 1 tiles: {name_of(replaced)} — describe the "
+        "tiles anew (aerotile describe): these were replaced since"
+    )
+    assert filled("index", "info", "--json").json["generation"] == generation
+    assert filled("describe", "anew.npz", "--model", "network.onnx").code == 0
+    assert filled("index", "build", "anew.npz", "--json").json["contents_compared"] is True
+
+
 def test_an_index_of_another_network_is_refused_wherever_it_is_opened(filled: Call, tmp_path: Path) -> None:
     assert filled("describe", "d.npz", "--model", "network.onnx").code == 0
     contrary = filled("index", "build", "d.npz", "--model", "megaloc")

@@ -105,7 +105,7 @@ def test_area_zoom_and_source_choose_and_what_is_left_out_is_counted(filled: Cal
     assert filled("provision", "other", *DATE, "--source", "satellite_provider").code == 0
     refused = filled("export", "out.mbtiles")
     assert refused.code == JOB_FAILED
-    assert "two tiles at 1 places, such as satellite_provider/13/4354/2840" in refused.error
+    assert "two tiles at 1 place, such as satellite_provider/13/4354/2840" in refused.error
     box = "11.338,48.20,11.36,48.22"
     result = filled(
         "export",
@@ -125,6 +125,34 @@ def test_area_zoom_and_source_choose_and_what_is_left_out_is_counted(filled: Cal
     assert (tmp_path / "d.csv").read_text() == ("z,x,y,captured_at\n13,4354,2840,2026-05-01T00:00:00+00:00\n")
     none = filled("export", "none.mbtiles", "--zoom", "3")
     assert (none.code, "holds no tile to export (17 another zoom)" in none.error) == (BAD_CALL, True)
+
+
+def test_a_zoom_that_the_store_has_no_tile_of_is_refused_by_export_and_seal(
+    filled: Call, tmp_path: Path
+) -> None:
+    said = "there is no tile of zoom 11, 14-15 to take (of these: 12-13)"
+    refused = filled("export", "out.mbtiles", "--zoom", "11-15")
+    assert (refused.code, said in refused.error) == (BAD_CALL, True)
+    assert not (tmp_path / "out.mbtiles").exists()
+    zooms = [word for zoom in range(11, 16) for word in ("--zoom", str(zoom))]
+    sealed = filled("base", "seal", *zooms)
+    assert (sealed.code, said in sealed.error) == (JOB_FAILED, True)
+    assert filled("base", "list", "--json").json == []
+    assert filled("base", "seal", "--zoom", "12", "--zoom", "13").code == 0
+
+
+@pytest.mark.parametrize("name", ["out.mbtile", "out.zip", "out.TIF", "out.sqlite3"])
+def test_a_name_that_ends_as_a_file_of_another_kind_is_refused(
+    filled: Call, tmp_path: Path, name: str
+) -> None:
+    refused = filled("export", name, "--dates", "d.csv")
+    said = (
+        f"{name} ends as a file of a kind that is not written: .{name.partition('.')[2]} — end it in .mbtiles"
+    )
+    assert (refused.code, said in refused.error) == (BAD_CALL, True)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(("out", ".out", "d.", ".d."))]
+    assert filled("export", "tiles.2026").code == 0
+    assert (tmp_path / "tiles.2026/metadata.json").exists()
 
 
 def test_a_name_that_is_no_text_is_exported_to(filled: Call, tmp_path: Path) -> None:

@@ -17,13 +17,12 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import mercantile
 import pytest
-from archives import Place, picture, write_folder, write_mbtiles
+from archives import FOUR, write_folder, write_mbtiles
 from cli_calls import Call
 from PIL import Image
 
 DATE = ("--captured-at", "2026-05-01")
 AREA = ("--area", "11.34,48.11,11.51,48.22", "--zoom", "12")
-FOUR: dict[Place, bytes] = {(12, 2177 + x, 1420 + y): picture(10 * x + y) for x in (0, 1) for y in (0, 1)}
 
 
 class _Files(SimpleHTTPRequestHandler):

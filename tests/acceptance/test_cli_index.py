@@ -107,7 +107,7 @@ def test_a_search_in_an_area_names_the_tiles_of_files_and_boxes_alone(
         (["--area", "nothing.gpx"], "--area: no file nothing.gpx"),
         (["--area", "0,10,1,5"], "--area: "),
         (["--area", "0,0,1"], "--area: no file 0,0,1"),
-        (["--area", "line.kml"], "holds 1 lines, which have no width"),
+        (["--area", "line.kml"], "holds 1 line without a width"),
         (["--area", "0,0,1,1", "--corridor", "5"], "a distance has a unit"),
         (["--corridor", "5km"], "--corridor needs --area"),
         (["--area", "0,0,1,1", "--near", "0,0,1km"], "exclude each other"),

@@ -62,8 +62,50 @@ def test_indexed_tiles_that_are_not_stored_are_counted_by_build_status_and_verif
 @pytest.mark.usefixtures("filled")
 def test_where_all_indexed_tiles_are_stored_none_is_unknown(call: Call) -> None:
     built = call("index", "build", described(*STORED), "--model", "net", "--json")
-    assert (built.code, built.err, built.json["unknown_tiles"]) == (0, "", 0)
+    assert (built.code, built.json["unknown_tiles"], built.json["undescribed_tiles"]) == (0, 0, 0)
+    assert "in the store" not in built.err
     assert "0 of 4 indexed tiles are not in the store\n" in call("verify").out
+
+
+@pytest.mark.usefixtures("filled")
+def test_stored_tiles_without_a_descriptor_are_counted_by_build_status_and_verify(call: Call) -> None:
+    built = call("index", "build", described(STORED[1], STORED[1]), "--model", "net", "--json")
+    assert built.code == 0
+    left = ", ".join([STORED[0], *STORED[2:]])
+    said = f"3 stored tiles have no descriptor, and no search finds them: {left}"
+    assert f"warning: {said}\n" in built.err
+    assert (built.json["undescribed_tiles"], len(built.json["undescribed_listed"])) == (3, 3)
+    assert f"{said}\n" in call("verify").out
+    assert call("status", "--json").json["index"]["undescribed_tiles"] == 3
+
+
+@pytest.mark.usefixtures("filled")
+def test_descriptors_that_do_not_say_of_which_bytes_they_are_are_built_and_that_is_said(call: Call) -> None:
+    said = "does not say from which bytes its descriptors were made (sha256)"
+    built = call("index", "build", described(*STORED), "--model", "net", "--json")
+    assert (built.code, built.json["contents_compared"]) == (0, False)
+    assert built.err.startswith(f"warning: d.npz {said}")
+    kept = call("index", "build", "--json")
+    assert (kept.code, kept.json["contents_compared"]) == (0, False)
+    assert kept.err.startswith(f"warning: the index it was built from {said}")
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize(
+    ("digests", "said"),
+    [
+        (["ab" * 32] * 3, "sha256 must be 4 texts, it is <U64 of shape (3,)"),
+        ([[7] * 32] * 4, "sha256 must be 4 texts, it is int64 of shape (4, 32)"),
+        (["ab" * 32, "AB" * 32, "ab" * 32, "ab" * 32], "sha256[1] must be 64 lower-case hexadecimal digits"),
+        (["ab" * 32, "ab" * 32, "ab" * 31, "ab" * 32], "sha256[2] must be 64 lower-case hexadecimal digits"),
+    ],
+)
+def test_digests_that_are_none_are_refused_by_row(call: Call, digests: list[object], said: str) -> None:
+    rows = np.random.default_rng(5).normal(size=(4, 16)).astype(np.float32)
+    np.savez("d.npz", tiles=STORED, descriptors=rows, sha256=np.array(digests))
+    refused = call("index", "build", "d.npz", "--model", "net")
+    assert (refused.code, said in refused.error) == (2, True)
+    assert call("status", "--json").json["index"]["generation"] is None
 
 
 @pytest.mark.usefixtures("filled")

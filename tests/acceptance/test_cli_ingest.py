@@ -196,7 +196,7 @@ def test_a_tree_in_tms_order_lies_where_its_note_says_and_the_ground_is_shown(
     assert (refused.code, "in tms order, --scheme says xyz" in refused.error) == (2, True)
     result = call("ingest", "tiles", "--captured-at", days_ago(1), "--map", "covered.png")
     assert result.code == 0
-    ground = "  zoom 14: 33.9251 S to 33.9069 S, 18.4131 E to 18.4351 E (1 tiles)\n"
+    ground = "  zoom 14: 33.9251 S to 33.9069 S, 18.4131 E to 18.4351 E (1 tile)\n"
     assert "; read in tms order\n" in result.out
     assert f"ground covered:\n{ground}" in result.out
     assert (tmp_path / "covered.png").read_bytes().startswith(b"\x89PNG")

@@ -95,7 +95,7 @@ def test_a_record_that_was_cut_is_read_as_far_as_it_goes(call: Call, filled: Pat
     result = call("record", "--json")
     assert result.code == 0
     assert len(result.json_lines) == 3
-    assert result.err.startswith("warning: 1 damaged lines skipped, the first in ")
+    assert result.err.startswith("warning: 1 damaged line skipped, the first in ")
 
 
 def test_a_record_that_is_not_there_says_so(call: Call) -> None:

@@ -121,7 +121,7 @@ def test_what_can_not_be_repeated_is_counted_by_reason(
     assert mixed.code == 0
     last = "2 lookups repeated: 2 same, 0 different; not repeated: 8 digest only, 1 no store open"
     assert mixed.out.splitlines()[-1] == last
-    assert mixed.err.startswith("warning: 1 damaged lines skipped, the first in ")
+    assert mixed.err.startswith("warning: 1 damaged line skipped, the first in ")
     assert call("replay", RECORD, "--json").json["not_replayed"] == {
         "digest only": 8,
         "no store open": 1,

@@ -98,7 +98,7 @@ def test_a_feature_without_geometry_is_named(call: Call, tmp_path: Path) -> None
     path.write_text(json.dumps(document))
     assert call("sectors", "load", path).out.splitlines()[:2] == [
         "north has no geometry and was left out",
-        "1 sectors loaded",
+        "1 sector loaded",
     ]
     facts = call("sectors", "load", path, "--json").json
     assert (facts["loaded"], facts["without_geometry"]) == (1, ["north"])

@@ -139,7 +139,7 @@ def test_tiles_that_were_requeued_before_one_that_is_refused_are_named(
     assert result.code == 1
     assert f"{flown[1]} is pending again" in result.out
     assert f"error: only a given-up tile can be requeued; the vote of {flown[0]} is" in result.err
-    assert "1 tiles requeued" in result.out
+    assert "1 tile requeued" in result.out
 
 
 def test_a_tile_that_is_named_twice_is_requeued_once(
@@ -148,7 +148,7 @@ def test_a_tile_that_is_named_twice_is_requeued_once(
     provider.behaviour = Behaviour(refused={flown[1].tile_uuid: "no"})
     assert upload(max_per_tile_attempts=1).code == 1
     result = call("uploads", "requeue", flown[1], flown[1])
-    assert (result.code, result.out.splitlines()[-1]) == (0, "1 tiles requeued")
+    assert (result.code, result.out.splitlines()[-1]) == (0, "1 tile requeued")
 
 
 def test_without_the_retries_nothing_is_counted_or_given_up(

@@ -75,7 +75,7 @@ def test_verify_says_what_it_reconciled(call: Call, filled: Path) -> None:
     (filled / "9.jpg").write_bytes((filled / "2.jpg").read_bytes())
     result = call("verify", "--reconcile")
     assert result.code == 0
-    assert result.out.startswith("1 files without a row and 0 temporary files removed, 0 sidecars restored\n")
+    assert result.out.startswith("1 file without a row and 0 temporary files removed, 0 sidecars restored\n")
 
 
 def test_repair_quarantines_what_is_damaged_and_lists_what_to_fetch_again(
@@ -156,4 +156,4 @@ def test_verify_tells_a_person_what_to_do(call: Call, filled: Path) -> None:
     result = call("verify")
     assert result.code == 1
     assert "1 x file_missing: " in result.out
-    assert result.err.startswith("error: 1 findings in 4 tiles")
+    assert result.err.startswith("error: 1 finding in 4 tiles")

@@ -223,7 +223,10 @@ def test_the_partial_indexes_hold_every_row_that_their_queries_look_for(database
             """,
         )
     )
-    assert indexed.keys() == {"ix_tiles_pending_uploads", "ix_tiles_incomplete"}
+    assert indexed.keys() == {"ix_tiles_pending_uploads", "ix_tiles_incomplete", "ix_tiles_file_missing"}
+    missing = tiles_where(database, "file_missing_at IS NOT NULL")
+    assert missing
+    assert tiles_where(database, indexed["ix_tiles_file_missing"]) == missing
     assert tiles_where(database, indexed["ix_tiles_pending_uploads"]) >= PENDING
     assert tiles_where(database, indexed["ix_tiles_incomplete"]) == tiles_where(
         database, f"NOT {HAS_CONTENT}"

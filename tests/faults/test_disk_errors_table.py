@@ -64,7 +64,7 @@ TABLE = [
     Written("flight record: lines, syncs", "adapters/recorder/journal.py", RECORD, ("record",)),
     Written("MCAP export", "adapters/recorder/mcap_export.py", SMALL, ("mcap",)),
     Written("verify-progress.json", "adapters/cli/progress_file.py", SMALL, ("verify progress", "resume")),
-    Written("provider: token, port file", "adapters/cli/commands/provider.py", SMALL, ("provider token",)),
+    Written("provider: token", "adapters/cli/commands/provider.py", SMALL, ("provider token",)),
     Written(
         "provider: tiles, lock",
         "adapters/provider/tile_folder.py",
@@ -93,7 +93,7 @@ ELSEWHERE = {
     "adapters/build_files/block_file.py": "through atomic_file, on a full disk too: test_kills_of_builds.py",
     "adapters/build_files/work_folder.py": "folders, and what killed writers left: test_block_file.py",
     "adapters/composition/build_graph.py": "a copy through new_file, hashed anew: test_kills_of_builds.py",
-    "adapters/cli/commands/serve.py": "the port file, through atomic_file",
+    "adapters/cli/listening.py": "the port file, through atomic_file",
     "adapters/cli/commands/export.py": "the dates of the tiles, through atomic_file",
     "adapters/exports/folder_writer.py": "whole or not there, on a full disk too: test_cli_export.py",
     "adapters/exports/described_tiles.py": "block by block, resumed behind the last: test_cli_describe.py",

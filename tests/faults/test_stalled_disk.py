@@ -87,6 +87,7 @@ def store(disk: Disk) -> Iterator[Store]:
             when_missing=lambda tile_id: None,
             verify_hash=True,
             recalls=RecallGuard(NoRecalls(), lambda event: None),
+            accepts=lambda tile_id, content_sha256: False,
         )
         yield Store(files, kept, reader)
         kept.close()

@@ -171,7 +171,7 @@ def _swapped_tail(content: bytes) -> bytes:
         (_huge, "does not begin with a manifest"),
         (_padded, "bytes that no export writes"),
         (_swapped_tail, "does not end as it should"),
-        (_with_a_tile_damaged, "the copy of 000007 differs in 1 places"),
+        (_with_a_tile_damaged, "the copy of 000007 differs in 1 place"),
     ],
 )
 def test_a_file_that_is_not_as_an_export_wrote_it_is_refused_and_leaves_nothing(

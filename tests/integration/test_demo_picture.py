@@ -20,7 +20,7 @@ from aerotile.domain.values.tiles import TileId, TileSource
 
 HEADER_PIXELS = 96
 MAP_HEIGHT_PIXELS = 1600
-pytestmark = pytest.mark.xdist_group("demo_picture")  # the plain drawing is drawn once
+pytestmark = pytest.mark.xdist_group("demo_picture")  # the plain drawing and the marked one are drawn once
 EMPTY = FlightPicture(
     title="A flight",
     facts="No frames",
@@ -33,6 +33,9 @@ EMPTY = FlightPicture(
     onboard=[],
     evicted=[],
 )
+
+FRONT = SectorBoundary("front", SectorClassification.ACTIVE_CONFLICT, Bbox(-11.0, -10.0, -1.0, 0.0))
+"""Below the route and the tile made on board, its name's plate too."""
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +58,24 @@ def draw(tmp_path_factory: pytest.TempPathFactory, blue_marble: BlueMarble):
         return drawn[key]
 
     return draw
+
+
+@pytest.fixture(scope="module")
+def marked(draw) -> Image.Image:
+    """One drawing with every mark, of which none touches a place where a test looks at another one."""
+    return draw(
+        frames=[
+            FrameMark(0.0, -11.25, FrameOutcome.TOP_1),
+            FrameMark(0.0, 0.0, FrameOutcome.TOP_5),
+            FrameMark(0.0, 11.25, FrameOutcome.MISS),
+            FrameMark(0.0, 16.875, FrameOutcome.MISS),
+            FrameMark(0.0, 16.875, FrameOutcome.TOP_1),
+        ],
+        route=[(0.0, -22.5), (0.0, 22.5)],
+        sectors=[FRONT],
+        onboard=[TileId(5, 15, 15, TileSource.ONBOARD, UUID(int=1))],
+        evicted=[TileId(5, 16, 16, TileSource.SATELLITE_PROVIDER)],
+    )
 
 
 def lat_to_rows(lat: float) -> float:
@@ -87,42 +108,31 @@ def test_the_map_shows_the_ground_of_its_area(draw, blue_marble: BlueMarble) -> 
     assert np.abs(seen - ground).mean() < 3
 
 
-def test_a_frame_is_a_dot_at_its_place_in_its_outcomes_colour(draw) -> None:
-    frames = [
-        FrameMark(0.0, -11.25, FrameOutcome.TOP_1),
-        FrameMark(0.0, 0.0, FrameOutcome.TOP_5),
-        FrameMark(0.0, 11.25, FrameOutcome.MISS),
-    ]
-    image = draw(frames=frames)
-    green, yellow, red = (image.getpixel(on_map(column, 800)) for column in (400, 800, 1200))
+def test_a_frame_is_a_dot_at_its_place_in_its_outcomes_colour(marked: Image.Image) -> None:
+    green, yellow, red = (marked.getpixel(on_map(column, 800)) for column in (400, 800, 1200))
     assert green[1] > green[0] + 80
     assert min(yellow[:2]) > yellow[2] + 80
     assert red[0] > red[1] + 80
 
 
-def test_a_miss_is_not_hidden_under_a_hit(draw) -> None:
-    image = draw(frames=[FrameMark(0.0, 0.0, FrameOutcome.MISS), FrameMark(0.0, 0.0, FrameOutcome.TOP_1)])
-    red, green, _ = image.getpixel(on_map(800, 800))
+def test_a_miss_is_not_hidden_under_a_hit(marked: Image.Image) -> None:
+    red, green, _ = marked.getpixel(on_map(1400, 800))
     assert red > green + 80
 
 
-def test_the_route_is_a_line_between_its_places(draw) -> None:
-    image = draw(route=[(0.0, -22.5), (0.0, 22.5)])
-    assert min(image.getpixel(on_map(300, 800))) > 200
+def test_the_route_is_a_line_between_its_places(marked: Image.Image) -> None:
+    assert min(marked.getpixel(on_map(300, 800))) > 200
 
 
-def test_a_sector_tints_its_ground_and_leaves_the_rest(draw) -> None:
-    sector = SectorBoundary("front", SectorClassification.ACTIVE_CONFLICT, Bbox(-10.0, -10.0, 0.0, 0.0))
-    plain, tinted = draw(), draw(sectors=[sector])
+def test_a_sector_tints_its_ground_and_leaves_the_rest(draw, marked: Image.Image) -> None:
+    plain = draw()
     inside, outside = on_map(620, 1000), on_map(1000, 600)
-    assert tinted.getpixel(inside)[0] > plain.getpixel(inside)[0] + 20
-    assert tinted.getpixel(outside) == plain.getpixel(outside)
+    assert marked.getpixel(inside)[0] > plain.getpixel(inside)[0] + 20
+    assert marked.getpixel(outside) == plain.getpixel(outside)
 
 
-def test_tiles_made_on_board_are_outlined_and_evicted_ones_hatched(draw) -> None:
-    onboard = TileId(5, 15, 15, TileSource.ONBOARD, UUID(int=1))
-    evicted = TileId(5, 16, 16, TileSource.SATELLITE_PROVIDER)
-    plain, marked = draw(), draw(onboard=[onboard], evicted=[evicted])
+def test_tiles_made_on_board_are_outlined_and_evicted_ones_hatched(draw, marked: Image.Image) -> None:
+    plain = draw()
 
     def changed(left: int, top: int) -> float:
         box = (left + 20, HEADER_PIXELS + top + 20, left + 380, HEADER_PIXELS + top + 380)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import attrs
@@ -9,7 +10,11 @@ import numpy as np
 import pytest
 
 from aerotile.adapters.exports.described_tiles import DescribedTilesFile
-from aerotile.adapters.input_files.descriptor_files import read_described_model, read_described_tiles
+from aerotile.adapters.input_files.descriptor_files import (
+    read_described_digests,
+    read_described_model,
+    read_described_tiles,
+)
 from aerotile.domain.errors import DescribedTilesError
 from aerotile.domain.ports.described_tiles import DescribedBlock, DescribingJob
 from aerotile.domain.values.tiles import TileId, TileSource
@@ -30,7 +35,12 @@ def block(first: int, count: int, *, dimension: int = 4, refused: int = 0) -> De
     tiles = tuple(TileId(9, x, 10 ** (x % 3), TileSource.IMPORTED) for x in range(first, first + count))
     rows = np.arange(2 * count * dimension, dtype=np.float32).reshape(2 * count, dimension) + first
     left_out = tuple((TileId(9, 500 + n, 0, TileSource.IMPORTED), "damaged") for n in range(refused))
-    return DescribedBlock(tiles, rows if count else np.empty((0, 0), np.float32), left_out)
+    digests = tuple(digest(x) for x in range(first, first + count))
+    return DescribedBlock(tiles, rows if count else np.empty((0, 0), np.float32), digests, left_out)
+
+
+def digest(x: int) -> str:
+    return hashlib.sha256(bytes([x])).hexdigest()
 
 
 @pytest.fixture
@@ -55,6 +65,10 @@ def test_index_build_and_numpy_read_what_was_written(path: Path) -> None:
     with np.load(path) as arrays:
         assert arrays["tiles"].tolist() == names
         assert str(arrays["model_sha256"]) == JOB.model_sha256
+        assert arrays["sha256"].tolist() == [digest(x) for x in (0, 0, 1, 1, 2, 2, 7, 7, 8, 8)]
+    digests = read_described_digests(path, 10)
+    assert digests is not None
+    assert digests[2].tobytes() == digests[3].tobytes() == hashlib.sha256(b"\1").digest()
     assert [each.name for each in path.parent.iterdir()] == ["d.npz"]
 
 

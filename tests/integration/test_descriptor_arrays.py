@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import product
+from typing import Any
+
 import numpy as np
 import pytest
 
+from aerotile.adapters import descriptor_arrays
 from aerotile.adapters.descriptor_arrays import check_components, checked_query
 from aerotile.domain.errors import IndexBuildError
 from aerotile.domain.values.descriptors import VectorStorage
 from aerotile.domain.values.tiles import TileId, TileSource
+from aerotile.ext import are_within
 
 QUERY = np.arange(8, dtype=np.float32)
 
@@ -46,6 +51,87 @@ def test_the_component_that_is_not_finite_is_named(value: float) -> None:
     query[5] = value
     with pytest.raises(ValueError, match="component 5 is not"):
         checked_query(query, 8, 1)
+
+
+def _odd(values: Any) -> Any:
+    return np.frombuffer(b"\0" + values.tobytes(), values.dtype, offset=1)
+
+
+_LAYOUTS: dict[str, Any] = {
+    "whole": lambda values: values,
+    "read-only": lambda values: np.frombuffer(values.tobytes(), values.dtype),
+    "with gaps": lambda values: np.repeat(values, 2)[::2],
+    "backwards": lambda values: values[::-1].copy()[::-1],
+    "at an odd address": _odd,
+    "of a subclass": lambda values: values.view(np.memmap),
+    "masked": np.ma.masked_array,
+    "a row of two": lambda values: np.stack([values, values]),
+    "one too long": lambda values: np.append(values, values[:1]),
+    "one too short": lambda values: values[:-1].copy(),
+    "of the other byte order": lambda values: values.astype(values.dtype.newbyteorder()),
+    "float64": lambda values: values.astype(np.float64),
+    "int32": lambda values: np.arange(len(values), dtype=np.int32),
+    "no array": lambda values: values.tolist(),
+    "bytes": lambda values: values.tobytes(),
+    "nothing": lambda values: None,
+}
+_VALUES = (
+    0.0,
+    -1.0,
+    1e-45,
+    1e17,
+    1.25e17,
+    -1.26e17,
+    3.5e17,
+    3.54e17,
+    1e18,
+    -1.1e18,
+    3e38,
+    np.inf,
+    -np.inf,
+    np.nan,
+)
+_COUNTS: tuple[Any, ...] = (1, 7, np.int64(3), 0, -1, True, 1.0, None)
+
+
+def _outcome(query: Any, dimension: int, k: Any) -> tuple[str, str]:
+    try:
+        checked = checked_query(query, dimension, k)
+    except ValueError as error:
+        return "refused", str(error)
+    assert checked.flags.c_contiguous
+    assert checked.flags.aligned
+    return "taken", checked.tobytes().hex()
+
+
+@pytest.mark.parametrize("layout", _LAYOUTS)
+def test_the_compiled_look_at_a_query_changes_neither_what_is_taken_nor_an_error(
+    layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = []
+    for dimension, value, everywhere in product((1, 8, 37), _VALUES, (True, False)):
+        values = np.arange(dimension, dtype=np.float32)
+        values[slice(None) if everywhere else slice(-1, None)] = value
+        cases += [(_LAYOUTS[layout](values), dimension, k) for k in _COUNTS]
+    with_look = [_outcome(*case) for case in cases]
+    looks = []
+
+    def never(*given: Any) -> bool:
+        looks.append(are_within(*given))
+        return False
+
+    monkeypatch.setattr(descriptor_arrays, "are_within", never)
+    assert [_outcome(*case) for case in cases] == with_look
+    assert any(looks) or layout not in ("whole", "read-only")
+
+
+@pytest.mark.parametrize("place", range(37))
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 2.5, -2.5])
+def test_one_component_beyond_is_seen_at_any_place(place: int, value: float) -> None:
+    query = np.full(37, -2.0, np.float32)
+    assert are_within(query, 37, 2.0)
+    query[place] = value
+    assert not are_within(query, 37, 2.0)
 
 
 TILES = [TileId(5, x, 0, TileSource.IMPORTED) for x in range(4)]

@@ -188,7 +188,7 @@ def test_single_places_are_circles_where_there_is_nothing_else(drawn: Any) -> No
 
 
 def test_a_line_needs_the_width_of_its_corridor(drawn: Any) -> None:
-    with pytest.raises(InputFileError, match="1 lines, which have no width") as caught:
+    with pytest.raises(InputFileError, match="1 line without a width") as caught:
         read_area([drawn(kml(LINE_KML))])
     assert "--corridor 5km" in str(caught.value.remedy)
 

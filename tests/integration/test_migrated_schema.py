@@ -10,6 +10,7 @@ from old_databases import execute, select, tables
 from reverted_migrations import revert_migrations
 
 from aerotile.adapters.postgres.migrate import apply_migrations
+from aerotile.adapters.postgres.queries import SELECT_MARKED_MISSING
 
 CATALOGS = {
     "columns": """
@@ -68,3 +69,18 @@ def test_going_down_and_up_makes_the_declared_schema_too(empty_database: str, mi
     revert_migrations(empty_database, "0001")
     apply_migrations(empty_database)
     assert described(empty_database) == described(migrated_database)
+
+
+def test_the_search_for_rows_without_a_file_looks_at_no_other_row(migrated_database: str) -> None:
+    execute(
+        migrated_database,
+        """
+        INSERT INTO tiles (tile_uuid, zoom_level, x, y, source, captured_at, tile_size_pixels,
+            ground_sample_distance, freshness_status)
+        SELECT gen_random_uuid(), 12, x, 0, 'imported', now(), 256, 1, 'fresh'
+        FROM generate_series(0, 2000) AS x
+        """,
+        "ANALYZE tiles",
+    )
+    plan = select(migrated_database, f"EXPLAIN {SELECT_MARKED_MISSING}")
+    assert "ix_tiles_file_missing" in plan[0]["QUERY PLAN"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -81,6 +82,28 @@ def test_a_runner_that_does_not_end_is_named_and_waited_for_no_longer(
     assert f"(backend {pid}, user {user}, program of a test" in str(refusal.value)
     assert refusal.value.remedy == f"wait for it, or end it with SELECT pg_terminate_backend({pid})"
     assert "\n" not in str(refusal.value)
+    assert tables(empty_database) == {}
+    assert apply_migrations(empty_database).applied == tuple(REVISIONS)
+
+
+def test_another_thread_that_does_not_end_is_waited_for_no_longer_than_another_program(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate, "RUNNER_TIMEOUT_S", 0.05)
+    refused: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            apply_migrations(empty_database)
+        except StoreUnavailableError as error:
+            refused.append(error)
+
+    other = threading.Thread(target=run, daemon=True)
+    with migrate._one_at_a_time:
+        other.start()
+        other.join(30)
+        assert not other.is_alive()
+    assert "another thread of this process is migrating, and did not end within" in str(refused[0])
     assert tables(empty_database) == {}
     assert apply_migrations(empty_database).applied == tuple(REVISIONS)
 

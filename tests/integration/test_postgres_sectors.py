@@ -90,9 +90,7 @@ def test_a_stable_rear_without_a_shape_is_left_out_with_a_warning(
         connection.execute("INSERT INTO sector_classifications VALUES ('old', 'stable_rear')")
     with caplog.at_level(logging.WARNING, logger="aerotile.sectors"):
         assert store.sectors() == (FRONT,)
-    assert caplog.messages == [
-        "1 sectors have no shape and are left out (first: old); load the sectors again"
-    ]
+    assert caplog.messages == ["1 sector left out, without a shape (first: old); load the sectors again"]
     store.replace_sectors([FRONT])
     caplog.clear()
     assert store.sectors() == (FRONT,)
@@ -105,7 +103,7 @@ def test_a_sector_in_active_conflict_without_a_shape_is_refused_until_sectors_ar
     with psycopg.connect(migrated_database) as connection:
         connection.execute("INSERT INTO sector_classifications VALUES ('a rear', 'stable_rear')")
         connection.execute("INSERT INTO sector_classifications VALUES ('old front', 'active_conflict')")
-    with pytest.raises(ConfigurationError, match=r"1 sectors in active conflict .*'old front'") as refusal:
+    with pytest.raises(ConfigurationError, match=r"1 sector in active conflict .*'old front'") as refusal:
         store.sectors()
     assert "sectors load" in str(refusal.value.remedy)
     store.replace_sectors([FRONT])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
 import pytest
 from disk_faults import files_below
 from small_store import SmallStore, tile
@@ -15,11 +16,13 @@ from aerotile.domain.values.tile_changes import ChangeKind, TileChange
 from aerotile.ext import CompiledMappingCache, CompiledTileCatalogue
 
 
-def reader_of(small: SmallStore) -> ReadOnlyTileStore:
+def reader_of(small: SmallStore, *, verify_hash: bool = False) -> ReadOnlyTileStore:
     sync = CatalogueSync(
         small.rows, small.files, CompiledTileCatalogue(), CompiledMappingCache(max_count=0, max_bytes=0)
     )
-    return ReadOnlyTileStore(small.rows, small.files, sync=sync, judge=small.store.judge)
+    return ReadOnlyTileStore(
+        small.rows, small.files, sync=sync, judge=small.store.judge, verify_hash=verify_hash
+    )
 
 
 def test_opening_and_reading_leave_files_and_rows_as_they_are(tmp_path: Path) -> None:
@@ -53,6 +56,19 @@ def test_it_follows_what_others_commit(tmp_path: Path) -> None:
     small.write_batch(8, 2)
     reader.reload()
     assert len(reader) == len(reader.tile_keys()) == 2
+
+
+def test_a_tile_that_another_process_has_just_replaced_is_whole_before_its_change_is_told(
+    tmp_path: Path,
+) -> None:
+    small = SmallStore(tmp_path / "tiles")
+    small.write(7, 5)
+    reader = reader_of(small, verify_hash=True)
+    pixels, other = tile(7, 6)
+    metadata = attrs.evolve(other, tile_id=tile(7, 5)[1].tile_id)
+    small.store.replace_tile(pixels, metadata)
+    with reader.read_tile_pixels(metadata.tile_id) as handle:
+        assert bytes(memoryview(handle)) == pixels
 
 
 def test_files_of_another_database_are_refused(tmp_path: Path) -> None:

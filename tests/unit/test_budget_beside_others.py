@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -14,17 +14,9 @@ from aerotile.domain.errors import DuplicateTileError, HeadroomTakenError
 from aerotile.domain.flight_events import EventKind
 from aerotile.domain.store.disk_budget import CacheBudgetEnforcer
 from aerotile.domain.store.write_tile import MAX_LOST_RACES
-from aerotile.domain.values import disk_usage
 from aerotile.domain.values.tiles import TileId, TileMetadataPersistent
 
-
-@pytest.fixture(autouse=True, scope="module")
-def blocks_of_one_byte() -> Iterator[None]:
-    """Tiles take their lengths, so that the numbers of these tests can be read."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(disk_usage, "BLOCK_BYTES", 1)
-        patched.setattr(disk_usage, "PAIR_BYTES", 0)
-        yield
+pytestmark = pytest.mark.usefixtures("blocks_of_one_byte")
 
 
 def other_writes(cache: Cache, tile_id: TileId, size: int = 100) -> None:

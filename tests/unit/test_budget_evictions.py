@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -32,14 +33,7 @@ from aerotile.domain.values.tile_changes import ChangeKind, TileChange
 from aerotile.domain.values.tile_rules import may_be_evicted
 from aerotile.domain.values.tiles import TileId, TileMetadataPersistent, VotingStatus
 
-
-@pytest.fixture(autouse=True, scope="module")
-def blocks_of_one_byte() -> Iterator[None]:
-    """Tiles take their lengths, so that the numbers of these tests can be read."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(disk_usage, "BLOCK_BYTES", 1)
-        patched.setattr(disk_usage, "PAIR_BYTES", 0)
-        yield
+pytestmark = pytest.mark.usefixtures("blocks_of_one_byte")
 
 
 def test_nothing_is_evicted_while_there_is_room_to_the_last_byte() -> None:
@@ -102,7 +96,7 @@ def test_a_sweep_that_can_not_succeed_evicts_nothing_and_the_error_has_every_fig
     error = refusal.value
     assert (error.needed_bytes, error.budget_bytes, error.total_bytes) == (200, 250, 200)
     assert (error.evictable_bytes, error.evicted_tiles) == (100, 0)
-    assert "100 of them may be evicted; no tiles were evicted for it" in str(error)
+    assert "100 of them may be evicted; 0 tiles were evicted for it" in str(error)
     assert cache.store.tile_exists(imported(1))
     assert cache.store.tile_exists(onboard(0))
     assert EventKind.EVICTION_BATCH not in cache.kinds()
@@ -254,6 +248,16 @@ def test_a_reservation_that_nobody_holds_is_released() -> None:
     with cache.enforcer.reserve_headroom(100), pytest.raises(CacheBudgetExhaustedError):
         cache.enforcer.reserve_headroom(1)
     cache.enforcer.reserve_headroom(100)
+
+
+def test_a_reservation_whose_construction_was_interrupted_is_collected_without_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    raised: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", raised.append)
+    reservation = Reservation.__new__(Reservation)
+    del reservation
+    assert raised == []
 
 
 def test_a_reservation_may_be_collected_while_the_room_is_counted() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -18,18 +17,10 @@ from aerotile.domain.flight_events import EventKind
 from aerotile.domain.intake.compare_stored import OnContest
 from aerotile.domain.intake.report import IntakeReport
 from aerotile.domain.ports.picture_decoder import DecodedPicture
-from aerotile.domain.values import disk_usage
 from aerotile.domain.values.sectors import SectorClassification
 from aerotile.domain.values.tiles import TileSource
 
-
-@pytest.fixture(autouse=True, scope="module")
-def blocks_of_one_byte() -> Iterator[None]:
-    """Tiles take their lengths, so that the numbers of these tests can be read."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(disk_usage, "BLOCK_BYTES", 1)
-        patched.setattr(disk_usage, "PAIR_BYTES", 0)
-        yield
+pytestmark = pytest.mark.usefixtures("blocks_of_one_byte")
 
 
 def test_offered_tiles_are_stored_with_their_facts() -> None:

@@ -9,7 +9,7 @@ import click
 
 from ....domain.errors import CaptureTimeInFutureError
 from ..arguments import moment, tile_ids
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import JobFailedError, as_bad_input
 from ..output import json_option, write_json, write_table
 from ..session import Session
@@ -18,13 +18,7 @@ if TYPE_CHECKING:
     from ....domain.ports.tile_store import AmendedTile
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile amend --captured-at 2024-05-01 imported/16/34567/22789
-""",
-)
+@command("aerotile amend --captured-at 2024-05-01 imported/16/34567/22789")
 @click.argument("tiles", nargs=-1, required=True, metavar="TILE...")
 @click.option(
     "--captured-at",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from ....domain.values.counted import counted
 from ..command import LazyGroup
 from ..errors import BadInputError
 from ..output import in_words, write_facts, write_json
@@ -88,7 +89,7 @@ def print_base(facts: dict[str, Any], *, as_json: bool) -> None:
         name: ", ".join(map(str, value)) or "-" for name, value in facts.items() if isinstance(value, list)
     }
     datasets = "; ".join(
-        f"{each['name']} ({each['tiles']} tiles, {each['licence']}, {each['attribution']})"
+        f"{each['name']} ({counted(each['tiles'], 'tile')}, {each['licence']}, {each['attribution']})"
         for each in facts["datasets"]
     )
     left_out = ", ".join(f"{count} {reason}" for reason, count in facts["left_out"].items()) or "none"
@@ -109,7 +110,8 @@ def print_base(facts: dict[str, Any], *, as_json: bool) -> None:
 
 def _index_line(index: dict[str, Any]) -> str:
     return (
-        f"{index['descriptors']} descriptors of {index['tiles']} tiles by {index['descriptor_model']}, "
+        f"{counted(index['descriptors'], 'descriptor')} of {counted(index['tiles'], 'tile')} by "
+        f"{index['descriptor_model']}, "
         f"{index['dropped']} of tiles not taken were dropped"
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..arguments import generation_name
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import BadInputError
 from ..output import json_option
 from ..progress import progress_bar
@@ -15,14 +15,10 @@ from ..session import Session
 from .base import base_facts, chosen_generation, print_base
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile base export 000007 /media/stick/base
-  aerotile --root /media/stick base export 000007 aerotile-data/base    # on the aircraft
-  aerotile base export 000007 --file /media/stick/base-7.tar
-""",
+@command(
+    "aerotile base export 000007 /media/stick/base",
+    "aerotile --root /media/stick base export 000007 aerotile-data/base    # on the aircraft",
+    "aerotile base export 000007 --file /media/stick/base-7.tar",
 )
 @click.argument("generation", type=generation_name)
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), required=False)
@@ -43,6 +39,7 @@ def export(session: Session, generation: str, folder: Path | None, file: Path | 
         raise BadInputError("a generation is copied to FOLDER or to --file", remedy="name one of them")
     with session.existing_runtime("base") as runtime:
         name = chosen_generation(runtime, generation)
+        _refuse_within(runtime.base_generations.root, folder or file)
         of_file: dict[str, str] = {}
         with progress_bar("bytes") as advance:
             if folder is not None:
@@ -52,3 +49,11 @@ def export(session: Session, generation: str, folder: Path | None, file: Path | 
                 of_file = {"file": str(file), "file_sha256": digest}
         facts = base_facts(opened, threshold=runtime.base_trust.threshold, in_use=False)
         print_base(facts | of_file, as_json=as_json)
+
+
+def _refuse_within(bases: Path, target: Path | None) -> None:
+    """Raise `BadInputError` for a copy among the generations that it is made from: no generation changes."""
+    if target is not None and target.resolve().is_relative_to(bases.resolve()):
+        raise BadInputError(
+            f"{target} lies in {bases}, the folder of the bases themselves", remedy="name a place elsewhere"
+        )

@@ -7,21 +7,14 @@ from pathlib import Path
 import click
 
 from ..arguments import EXISTING_FILE
-from ..command import AerotileCommand
+from ..command import command
 from ..output import json_option
 from ..progress import progress_bar
 from ..session import Session
 from .base import print_opened
 
 
-@click.command(
-    "import",
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile base import /media/stick/base-7.tar
-""",
-)
+@command("aerotile base import /media/stick/base-7.tar", name="import")
 @click.argument("file", type=EXISTING_FILE)
 @json_option
 @click.pass_obj

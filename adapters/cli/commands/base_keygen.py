@@ -6,19 +6,13 @@ from pathlib import Path
 
 import click
 
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import BadInputError
 from ..new_files import check_new_file
 from ..output import json_option, write_json, write_line
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile base keygen release.key
-""",
-)
+@command("aerotile base keygen release.key")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @json_option
 def keygen(file: Path, as_json: bool) -> None:

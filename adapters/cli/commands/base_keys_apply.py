@@ -7,19 +7,13 @@ from pathlib import Path
 import click
 
 from ..arguments import EXISTING_FILE
-from ..command import AerotileCommand
+from ..command import command
 from ..output import json_option
 from ..session import Session
 from .base_keys import list_facts, print_list
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile base keys apply /media/stick/keys-2.json
-""",
-)
+@command("aerotile base keys apply /media/stick/keys-2.json")
 @click.argument("file", type=EXISTING_FILE)
 @click.option(
     "--force",

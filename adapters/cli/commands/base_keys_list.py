@@ -7,21 +7,13 @@ from pathlib import Path
 import click
 
 from ..arguments import EXISTING_FILE
-from ..command import AerotileCommand
+from ..command import command
 from ..output import json_option
 from ..session import Session
 from .base_keys import list_facts, print_list
 
 
-@click.command(
-    "list",
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile base keys list
-  aerotile base keys list keys-2.json
-""",
-)
+@command("aerotile base keys list", "aerotile base keys list keys-2.json", name="list")
 @click.argument("file", required=False, type=EXISTING_FILE)
 @json_option
 @click.pass_obj

@@ -6,19 +6,13 @@ from pathlib import Path
 
 import click
 
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import BadInputError
 from ..output import json_option
 from .base_keys import list_facts, print_list
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile base keys make keys-2.json --number 2 --threshold 1 --key "$(cat new.key.pub)"
-""",
-)
+@command('aerotile base keys make keys-2.json --number 2 --threshold 1 --key "$(cat new.key.pub)"')
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
     "--number", required=True, type=click.IntRange(1, 10**18 - 1), help="Above those of all lists before."

@@ -7,19 +7,13 @@ from pathlib import Path
 import click
 
 from ..arguments import EXISTING_FILE
-from ..command import AerotileCommand
+from ..command import command
 from ..output import json_option
 from ..session import Session
 from .base_keys import list_facts, print_list
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile base keys sign keys-2.json --key release.key
-""",
-)
+@command("aerotile base keys sign keys-2.json --key release.key")
 @click.argument("file", type=EXISTING_FILE)
 @click.option("--key", required=True, type=EXISTING_FILE, help="The private key, as keygen wrote it.")
 @json_option

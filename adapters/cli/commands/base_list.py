@@ -7,21 +7,14 @@ from typing import Any
 import click
 
 from ....domain.errors import BaseUnavailableError
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import JobFailedError
 from ..output import json_option, write_json, write_line, write_table
 from ..session import Session
 from .base import base_facts
 
 
-@click.command(
-    "list",
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile base list
-""",
-)
+@command("aerotile base list", name="list")
 @json_option
 @click.pass_obj
 def list_(session: Session, as_json: bool) -> None:

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import click
 
-from ..command import AerotileCommand
+from ..command import command
 from ..output import json_option
 from ..session import Session
 from .base import print_opened
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile base rollback
-""",
-)
+@command("aerotile base rollback")
 @json_option
 @click.pass_obj
 def rollback(session: Session, as_json: bool) -> None:

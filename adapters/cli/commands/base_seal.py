@@ -8,7 +8,7 @@ import click
 
 from ....domain.values.tiles import TileSource
 from ..arguments import box, variant, zoom
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import BadInputError
 from ..lost_tiles import lost_tiles_refused
 from ..output import json_option
@@ -20,13 +20,9 @@ if TYPE_CHECKING:
     from ....domain.values.tile_grid import Bbox
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile base seal --bbox 11.4,48.0,11.8,48.3 --zoom 15 --zoom 16
-  aerotile base seal --prefer imported --prefer satellite_provider
-""",
+@command(
+    "aerotile base seal --bbox 11.4,48.0,11.8,48.3 --zoom 15 --zoom 16",
+    "aerotile base seal --prefer imported --prefer satellite_provider",
 )
 @click.option(
     "--bbox",

@@ -7,20 +7,14 @@ from pathlib import Path
 import click
 
 from ..arguments import EXISTING_FILE, generation_name
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import BadInputError
 from ..output import json_option
 from ..session import Session
 from .base import chosen_generation, print_opened
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile base sign 000007 --key release.key
-""",
-)
+@command("aerotile base sign 000007 --key release.key")
 @click.argument("generation", type=generation_name)
 @click.option("--key", required=True, type=EXISTING_FILE, help="The private key, as keygen wrote it.")
 @json_option

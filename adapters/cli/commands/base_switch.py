@@ -5,20 +5,13 @@ from __future__ import annotations
 import click
 
 from ..arguments import generation_name
-from ..command import AerotileCommand
+from ..command import command
 from ..output import json_option
 from ..session import Session
 from .base import chosen_generation, print_opened
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile base switch
-  aerotile base switch 000007
-""",
-)
+@command("aerotile base switch", "aerotile base switch 000007")
 @click.argument("generation", type=generation_name, required=False)
 @json_option
 @click.pass_obj

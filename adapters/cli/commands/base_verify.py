@@ -8,9 +8,10 @@ from itertools import islice
 import attrs
 import click
 
+from ....domain.values.counted import counted
 from ..arguments import generation_name
 from ..base_verify_progress import BaseVerifyProgress
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import JobFailedError
 from ..output import json_option, write_json, write_line, write_table
 from ..progress import progress_bar
@@ -21,13 +22,9 @@ from .base import chosen_generation
 _LISTED_FINDINGS = 20
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile base verify
-  aerotile base verify 000007 --max-rate "20 MiB"     # leave the disk to others; Ctrl-C, then --resume
-""",
+@command(
+    "aerotile base verify",
+    'aerotile base verify 000007 --max-rate "20 MiB"     # leave the disk to others; Ctrl-C, then --resume',
 )
 @click.argument("generation", type=generation_name, required=False)
 @resume_option
@@ -78,7 +75,10 @@ def verify(
             write_line(f"and {len(findings) - _LISTED_FINDINGS} more; --json lists them all")
     else:
         signed = f"{len(opened.signers)} of {len(runtime_trust.public_keys)} pinned keys signed it"
-        write_line(f"generation {name}: {opened.manifest.tiles} tiles, every byte as it was sealed; {signed}")
+        write_line(
+            f"generation {name}: {counted(opened.manifest.tiles, 'tile')}, every byte as it was sealed; "
+            f"{signed}"
+        )
     if findings:
         raise JobFailedError(
             f"{len(findings)} findings in generation {name} of the base",

@@ -16,8 +16,9 @@ from ....domain.errors import (
     DescriptorModelError,
     ImagerySourceError,
 )
+from ....domain.values.counted import counted
 from ..arguments import EXISTING_FILE
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import BadInputError, JobFailedError, as_bad_input
 from ..estimates import refuse_beside_estimate
 from ..output import in_words, json_option, write_json, write_line
@@ -34,12 +35,10 @@ if TYPE_CHECKING:
 _LISTED = 5
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile build theatre.toml --estimate
-  aerotile build theatre.toml
+@command(
+    "aerotile build theatre.toml --estimate",
+    "aerotile build theatre.toml",
+    more="""\
 The plan, whose paths begin in its folder:
   sources = ["ortho.tif"]
   zooms = [14, 15, 16, 17]
@@ -138,8 +137,9 @@ def _print_size(size: BuildSize, graph_memory: int, *, as_json: bool) -> None:
         write_json(facts)
         return
     write_line(
-        f"{size.tiles} tiles in {size.blocks} blocks, "
-        f"{size.descriptors} descriptors in {size.shards} shards: {size.tasks} tasks"
+        f"{counted(size.tiles, 'tile')} in {counted(size.blocks, 'block')}, "
+        f"{counted(size.descriptors, 'descriptor')} in {counted(size.shards, 'shard')}: "
+        f"{counted(size.tasks, 'task')}"
     )
     write_line(
         f"working folder about {in_words(size.work_bytes)} (tiles {in_words(size.tile_bytes)}, descriptors "
@@ -208,7 +208,7 @@ def _refusals(report: BuildReport) -> list[Any]:
 def _print(report: BuildReport, facts: dict[str, Any]) -> None:
     for name, step in facts["steps"].items():
         again = f", {step['taken_over']} of them by an earlier run" if step["taken_over"] else ""
-        write_line(f"{name}: {step['rows']} rows in {step['blocks']} blocks{again}")
+        write_line(f"{name}: {counted(step['rows'], 'row')} in {counted(step['blocks'], 'block')}{again}")
         for what, count in step["counts"].items():
             write_line(f"  {count} {what}")
     for what, count in report.left_out.items():
@@ -219,7 +219,9 @@ def _print(report: BuildReport, facts: dict[str, Any]) -> None:
         for what, count in manifest.left_out.items():
             write_line(f"left out of the base: {count} {what}")
         size = in_words(sum(file.size for file in manifest.files.values()))
-        write_line(f"generation {manifest.name}: {manifest.tiles} tiles, {size}; not signed, not in use")
+        write_line(
+            f"generation {manifest.name}: {counted(manifest.tiles, 'tile')}, {size}; not signed, not in use"
+        )
 
 
 def _refusals_error(report: BuildReport) -> JobFailedError:

@@ -11,20 +11,14 @@ import click
 
 from ....domain.errors import DatasetError
 from ..capture_times import captured_at_option, chosen_times, stac_option
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import BadInputError, as_bad_input
 from ..output import json_option
 from ..session import Session
 from .datasets import checked, dates_from_option, offline_option, print_dataset
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile datasets amend ortho-2024 --may-be-stored-offline no
-""",
-)
+@command("aerotile datasets amend ortho-2024 --may-be-stored-offline no")
 @click.argument("name")
 @click.option("--licence", metavar="TEXT", help="Its name or identifier, such as CC-BY-4.0.")
 @click.option("--attribution", metavar="TEXT", help="The words to show with the tiles.")

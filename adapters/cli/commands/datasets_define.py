@@ -11,7 +11,7 @@ import click
 
 from ....domain.errors import DatasetConflictError
 from ..capture_times import captured_at_option, chosen_times, stac_option
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import BadInputError, as_bad_input
 from ..output import json_option
 from ..session import Session
@@ -21,15 +21,11 @@ if TYPE_CHECKING:
     from ....domain.values.datasets import SourceDigest
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile datasets define ortho-2024 --licence CC-BY-4.0 --attribution "Survey Office"
-    --may-be-stored-offline yes --source ortho.tif --captured-at 2024-05-01
-  aerotile datasets define city --licence "contract 17" --attribution "City of M" --may-be-stored-offline yes
-    --source tiles/ --dates-from "a CSV by tile"
-""",
+@command(
+    'aerotile datasets define ortho-2024 --licence CC-BY-4.0 --attribution "Survey Office" \\',
+    "    --may-be-stored-offline yes --source ortho.tif --captured-at 2024-05-01",
+    'aerotile datasets define city --licence "contract 17" --attribution "City of M" \\',
+    '    --may-be-stored-offline yes --source tiles/ --dates-from "a CSV by tile"',
 )
 @click.argument("name")
 @click.option("--licence", required=True, metavar="TEXT", help="Its name or identifier, such as CC-BY-4.0.")

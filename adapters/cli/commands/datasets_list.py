@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import click
 
-from ..command import AerotileCommand
+from ....domain.values.counted import counted
+from ..command import command
 from ..output import json_option, write_json, write_line, write_table
 from ..session import Session
 from .datasets import dataset_facts
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile datasets list --json
-""",
-)
+@command("aerotile datasets list --json")
 @json_option
 @click.pass_obj
 def list_(session: Session, as_json: bool) -> None:
@@ -43,4 +38,4 @@ def list_(session: Session, as_json: bool) -> None:
             for each in facts
         ],
     )
-    write_line(f"{without} tiles without a dataset")
+    write_line(f"{counted(without, 'tile')} without a dataset")

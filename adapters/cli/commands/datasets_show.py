@@ -5,20 +5,14 @@ from __future__ import annotations
 import click
 
 from ....domain.errors import UnknownDatasetError
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import as_bad_input
 from ..output import json_option
 from ..session import Session
 from .datasets import print_dataset
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile datasets show ortho-2024
-""",
-)
+@command("aerotile datasets show ortho-2024")
 @click.argument("name")
 @json_option
 @click.pass_obj

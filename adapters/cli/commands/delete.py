@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import click
 
+from ....domain.values.counted import counted
 from ..arguments import tile_ids
-from ..command import AerotileCommand
+from ..command import command
 from ..output import in_words, json_option, write_json, write_line
 from ..session import Session
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile delete imported/16/34567/22789
-""",
-)
+@command("aerotile delete imported/16/34567/22789")
 @click.argument("tiles", nargs=-1, required=True, metavar="TILE...")
 @json_option
 @click.pass_obj
@@ -32,4 +27,4 @@ def delete(session: Session, tiles: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         write_json({"deleted": [str(tile_id) for tile_id in named], "freed_bytes": freed})
     else:
-        write_line(f"deleted {len(named)} tiles, {in_words(freed)} freed")
+        write_line(f"deleted {counted(len(named), 'tile')}, {in_words(freed)} freed")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ....domain.errors import RuntimeNotAvailableError
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import INTERRUPTED, BadInputError
 from ..output import in_words, json_option, write_json, write_line, write_table
 from ..progress import progress_bar
@@ -27,14 +27,7 @@ if TYPE_CHECKING:
     from ...demo.prior import PhaseLog
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile demo
-  aerotile demo --frames 60 --folder /tmp/flight
-""",
-)
+@command("aerotile demo", "aerotile demo --frames 60 --folder /tmp/flight")
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),

@@ -9,9 +9,10 @@ import attrs
 import click
 
 from ....domain.errors import DescriptorModelError, ImagerySourceError
+from ....domain.values.counted import counted
 from ..areas import area_options, read_area_options
 from ..arguments import EXISTING_FILE, headings
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import BadInputError, JobFailedError, as_bad_input
 from ..new_files import check_new_file
 from ..output import json_option, write_json, write_line
@@ -25,14 +26,10 @@ if TYPE_CHECKING:
     from ...config.settings import DescriptorConfig
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile describe descriptors.npz --model network.onnx --zoom 16-17
-  aerotile describe descriptors.npz --with mynetwork:describe --headings 0,90,180,270
-  aerotile index build descriptors.npz
-""",
+@command(
+    "aerotile describe descriptors.npz --model network.onnx --zoom 16-17",
+    "aerotile describe descriptors.npz --with mynetwork:describe --headings 0,90,180,270",
+    "aerotile index build descriptors.npz",
 )
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
@@ -172,8 +169,10 @@ def _network(settings: DescriptorConfig) -> DescriptorModel:
 
 def _print(facts: dict[str, object], report: DescribeReport) -> None:
     again = f", {report.taken_over} of them by an earlier run" if report.taken_over else ""
-    write_line(f"{report.tiles} tiles described by {facts['model']}{again}")
-    write_line(f"{report.descriptors} descriptors of {report.dimension} numbers in {facts['file']}")
+    write_line(f"{counted(report.tiles, 'tile')} described by {facts['model']}{again}")
+    write_line(
+        f"{counted(report.descriptors, 'descriptor')} of {report.dimension} numbers in {facts['file']}"
+    )
     left_out = facts["left_out"]
     assert isinstance(left_out, dict)
     for reason, count in left_out.items():
@@ -184,6 +183,7 @@ def _refusals_error(report: DescribeReport, file: Path) -> JobFailedError:
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report.refused.items()))
     listed = ", ".join(f"{tile_id} ({kind})" for tile_id, kind in report.listed)
     return JobFailedError(
-        f"{report.refused.total()} tiles have no descriptor in {file}: {kinds}; such as {listed}",
+        f"{counted(report.refused.total(), 'tile has', 'tiles have')} no descriptor in {file}: {kinds}; "
+        f"such as {listed}",
         remedy="bring those tiles again (aerotile verify names damaged ones) and describe anew",
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..arguments import box, zoom
-from ..command import AerotileCommand
+from ..command import command
 from ..output import write_json_line, write_line
 from ..session import Session
 
@@ -51,14 +51,7 @@ _COLUMNS = (
 """The keys of `_tile_facts`, in its order. Keys are only ever added, at the end."""
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile dump --zoom 16
-  aerotile dump --bbox 11.4,48.0,11.8,48.3 --csv > tiles.csv
-""",
-)
+@command("aerotile dump --zoom 16", "aerotile dump --bbox 11.4,48.0,11.8,48.3 --csv > tiles.csv")
 @click.option(
     "--bbox",
     type=box,

@@ -14,22 +14,18 @@ from ....domain.values.tiles import TileId, TileSource
 from ....domain.values.timestamps import microseconds_of
 from ...verdict_facts import verdict_facts
 from ..arguments import moment, zoom
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import as_bad_input
 from ..output import json_option, write_facts, write_json
 from ..session import Session
 
 
-@click.command(
-    cls=AerotileCommand,
+@command(
+    "aerotile explain 48.1374 11.5755 2024-05-01 --zoom 17",
+    "aerotile explain -33.8568 151.2153 2024-05-01T10:30:00Z --zoom 12 --json",
+    "aerotile explain 48.1374 11.5755 2024-05-01 --zoom 17 --base",
     # Southern latitudes and western longitudes begin with a minus, as options do.
     context_settings={"ignore_unknown_options": True},
-    epilog="""\b
-Example:
-  aerotile explain 48.1374 11.5755 2024-05-01 --zoom 17
-  aerotile explain -33.8568 151.2153 2024-05-01T10:30:00Z --zoom 12 --json
-  aerotile explain 48.1374 11.5755 2024-05-01 --zoom 17 --base
-""",
 )
 @click.argument("lat", type=float)
 @click.argument("lon", type=float)

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from ....domain.errors import ImagerySourceError
+from ....domain.values.counted import counted
 from ...files.atomic_file import atomic_file, refused_writes_named
 from ..areas import area_options, read_area_options
-from ..command import AerotileCommand
+from ..command import command
 from ..coverage import coverage_facts, write_coverage
-from ..errors import BadInputError, visible
+from ..errors import BadInputError, as_bad_input, visible
 from ..lost_tiles import lost_tiles_refused
 from ..new_files import check_new_file
 from ..output import in_words, json_option, write_json, write_line
@@ -27,13 +28,9 @@ if TYPE_CHECKING:
     from ....domain.choose_tiles import ChosenTiles
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile export for-a-colleague.mbtiles --area 11.4,48.0,11.8,48.3 --zoom 14-17
-  aerotile export tiles.pmtiles --source imported --dates dates.csv
-""",
+@command(
+    "aerotile export for-a-colleague.mbtiles --area 11.4,48.0,11.8,48.3 --zoom 14-17",
+    "aerotile export tiles.pmtiles --source imported --dates dates.csv",
 )
 @click.argument("file", type=click.Path(path_type=Path))
 @area_options
@@ -59,8 +56,9 @@ def export(
 ) -> None:
     """Copy tiles of the store into FILE for other programs, byte for byte.
 
-    FILE.mbtiles, FILE.pmtiles and FILE.gpkg are archives, another name is a folder. Each tile is hashed; one
-    that differs from what was committed ends the export. FILE is whole or not there, and nothing is replaced.
+    FILE.mbtiles, FILE.pmtiles and FILE.gpkg are archives, a name without an ending is a folder. Each tile is
+    hashed; one that differs from what was committed ends the export. FILE is whole or not there, and nothing
+    is replaced.
     """
     from ....domain.choose_tiles import TilePlan, choose_tiles
     from ....domain.export_tiles import export_tiles
@@ -73,10 +71,8 @@ def export(
         raise BadInputError(f"FILE and --dates both name {file}", remedy="name another file for the dates")
     with session.existing_runtime() as runtime:
         plan = TilePlan(area=area, zooms=levels or (), variant=source)
-        try:
+        with as_bad_input(ImagerySourceError):
             chosen = choose_tiles(*runtime.rows.catalogue(), plan)
-        except ImagerySourceError as error:
-            raise BadInputError(str(error), remedy=error.remedy) from error
         if not len(chosen):
             seen = ", ".join(f"{count} {reason}" for reason, count in sorted(chosen.left_out.items()))
             raise BadInputError(
@@ -85,6 +81,7 @@ def export(
             )
         # Both files get their names, or none: the dates are on the disk before the first tile.
         with (
+            as_bad_input(ImagerySourceError),
             _dates_file(dates, chosen),
             refused_writes_named(file),
             lost_tiles_refused(),
@@ -112,7 +109,7 @@ def export(
             }
         )
         return
-    write_line(f"{len(chosen)} tiles in {file}, {in_words(chosen.disk_bytes)}")
+    write_line(f"{counted(len(chosen), 'tile')} in {file}, {in_words(chosen.disk_bytes)}")
     for reason, count in sorted(chosen.left_out.items()):
         write_line(f"left out: {count} {reason}")
     write_coverage(coverage)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,8 +13,9 @@ from ..errors import JobFailedError
 from ..output import write_facts, write_json
 
 if TYPE_CHECKING:
-    from ....domain.policies.index_agreement import IndexAgreement
+    from ....domain.policies.index_agreement import ChangedTiles, IndexAgreement
     from ....domain.values.descriptors import IndexMetadata
+    from ....domain.values.tiles import TileId
 
 COMMANDS = {
     "build": ("index_build", "Build a new generation from descriptors."),
@@ -55,16 +57,39 @@ def agreement_facts(agreement: IndexAgreement) -> dict[str, Any]:
         "indexed_tiles": agreement.indexed_tiles,
         "unknown_tiles": agreement.unknown_tiles,
         "unknown_listed": [str(tile_id) for tile_id in agreement.listed],
+        "undescribed_tiles": agreement.undescribed_tiles,
+        "undescribed_listed": [str(tile_id) for tile_id in agreement.undescribed_listed],
     }
 
 
 def agreement_line(agreement: IndexAgreement) -> str:
-    """The same for a person."""
-    named = ", ".join(map(str, agreement.listed))
-    more = " ..." if agreement.unknown_tiles > len(agreement.listed) else ""
-    unknown = f": {named}{more}" if named else ""
+    """The same for a person: the tiles that the store lacks."""
+    unknown = _named(agreement.listed, agreement.unknown_tiles)
     return (
         f"{agreement.unknown_tiles} of {agreement.indexed_tiles} indexed tiles are not in the store{unknown}"
+    )
+
+
+def undescribed_line(agreement: IndexAgreement) -> str:
+    """The same for a person: the tiles that the index lacks."""
+    return (
+        f"{agreement.undescribed_tiles} stored tiles have no descriptor, and no search finds them"
+        f"{_named(agreement.undescribed_listed, agreement.undescribed_tiles)}"
+    )
+
+
+def _named(listed: Sequence[TileId], count: int) -> str:
+    """The tiles listed, after a colon; nothing for none."""
+    more = " ..." if count > len(listed) else ""
+    return f": {', '.join(map(str, listed))}{more}" if listed else ""
+
+
+def changed_since_described(changed: ChangedTiles, file: Path) -> JobFailedError:
+    """The failure of descriptors that were made from other bytes than the store holds."""
+    return JobFailedError(
+        f"{file} describes other bytes than the store holds of {changed.tiles} tiles"
+        f"{_named(changed.listed, changed.tiles)}",
+        remedy="describe the tiles anew (aerotile describe): these were replaced since",
     )
 
 

@@ -9,32 +9,44 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from ....domain.values.counted import counted
 from ....domain.values.descriptors import IndexKind, check_descriptor_model
-from ...input_files.descriptor_files import read_described_model, read_described_tiles
+from ...input_files.descriptor_files import (
+    DIGESTS,
+    read_described_digests,
+    read_described_model,
+    read_described_tiles,
+)
 from ..arguments import EXISTING_FILE
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import BadInputError
 from ..estimates import refuse_beside_estimate
 from ..output import in_words, json_option, write_json, write_line, write_table
 from ..progress import progress_bar
 from ..session import Session
-from .index import agreement_facts, agreement_line, nothing_known, print_generation
+from .index import (
+    agreement_facts,
+    agreement_line,
+    changed_since_described,
+    nothing_known,
+    print_generation,
+    undescribed_line,
+)
 
 if TYPE_CHECKING:
     from ....domain.values.catalogue_entries import Keys
     from ....domain.values.tile_key import VariantTable
     from ....domain.values.tiles import TileId
+    from ...composition import Runtime
     from ...faiss.index import FaissDescriptorIndex
     from ...faiss.kinds import BuildEstimate
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile index build descriptors.npz
-  aerotile index build descriptors.npz --estimate
-  aerotile index build --kind hnsw_sq8
+@command(
+    "aerotile index build descriptors.npz",
+    "aerotile index build descriptors.npz --estimate",
+    "aerotile index build --kind hnsw_sq8",
+    more="""\
 The file is written by aerotile describe. With --model NAME it may come from elsewhere:
   numpy.savez("descriptors.npz", tiles=["imported/5/16/10", ...], descriptors=array)
 """,
@@ -83,7 +95,9 @@ def build(
     The generation in use stays until the new one is whole and durable; it remains for a rollback.
 
     A tile may come several times, with descriptors of other headings, seasons or scales: a search names it
-    once. Tiles that are not in the store are counted; when none of them is, nothing is built.
+    once. Tiles that are not in the store are counted, and so are stored ones without a descriptor; when none
+    of the tiles is in the store, nothing is built. aerotile describe notes the bytes that each descriptor was
+    made from (the array `sha256`): where the store holds other ones by now, nothing is built.
 
     Descriptors that numpy.savez wrote as float32 are read from the file during the build: don't change the
     file. A build that would take more memory than is available is refused before it starts.
@@ -100,11 +114,7 @@ def build(
             _print_estimates(index.estimates(None if given is None else given[1], kind=chosen), as_json)
             return
         model = None if file is None else _model(file, model)
-        agreement = None if no_store_check else runtime.compare_index(*_keys(index, given))
-        if agreement is not None and agreement.none_is_known:
-            raise nothing_known(agreement)
-        if agreement is not None and agreement.unknown_tiles:
-            click.echo(f"warning: {agreement_line(agreement)}", err=True)
+        compared = {} if no_store_check else _compare(runtime, index, file, given)
         total = index.metadata().count if given is None else len(given[0])
         with progress_bar("descriptors", total) as advance:
             built_at = runtime.clock.now()
@@ -114,15 +124,44 @@ def build(
                 metadata = index.rebuild(
                     *given, descriptor_model=str(model), built_at=built_at, kind=chosen, progress=advance
                 )
-        more = {} if agreement is None else agreement_facts(agreement)
-        print_generation(index.generations.current(), metadata, as_json=as_json, more=more)
+        print_generation(index.generations.current(), metadata, as_json=as_json, more=compared)
+    if compared.get("contents_compared") is False:
+        who = "the index it was built from" if file is None else str(file)
+        click.echo(
+            f"warning: {who} does not say from which bytes its descriptors were made ({DIGESTS}): "
+            "tiles that were replaced since are not found out",
+            err=True,
+        )
+
+
+def _compare(
+    runtime: Runtime,
+    index: FaissDescriptorIndex,
+    file: Path | None,
+    given: tuple[Sequence[TileId], Any] | None,
+) -> dict[str, Any]:
+    """Compare what is to be indexed with the store, and return it as facts; what it can't be is refused."""
+    keys, variants = _keys(index, given)
+    agreement = runtime.compare_index(keys, variants)
+    if agreement.none_is_known:
+        raise nothing_known(agreement)
+    digests = None if file is None else read_described_digests(file, len(keys))
+    if file is not None and digests is not None:
+        changed = runtime.changed_tiles(keys, variants, digests)
+        if changed.tiles:
+            raise changed_since_described(changed, file)
+    if agreement.unknown_tiles:
+        click.echo(f"warning: {agreement_line(agreement)}", err=True)
+    if agreement.undescribed_tiles:
+        click.echo(f"warning: {undescribed_line(agreement)}", err=True)
+    return agreement_facts(agreement) | {"contents_compared": digests is not None}
 
 
 def _print_estimates(estimates: Sequence[BuildEstimate], as_json: bool) -> None:
     if as_json:
         write_json([attrs.asdict(each) | {"kind": each.kind.value} for each in estimates])
         return
-    write_line(f"{estimates[0].count} descriptors of {estimates[0].dimension} components")
+    write_line(f"{counted(estimates[0].count, 'descriptor')} of {estimates[0].dimension} components")
     write_table(
         [
             "kind",

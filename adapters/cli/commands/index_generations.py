@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import click
 
-from ..command import AerotileCommand
+from ..command import command
 from ..output import json_option, write_json, write_line, write_table
 from ..session import Session
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile index generations
-""",
-)
+@command("aerotile index generations")
 @json_option
 @click.pass_obj
 def generations(session: Session, as_json: bool) -> None:

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import click
 
-from ..command import AerotileCommand
+from ..command import command
 from ..output import json_option
 from ..session import Session
 from .index import print_generation
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile index info --json
-""",
-)
+@command("aerotile index info --json")
 @json_option
 @click.pass_obj
 def info(session: Session, as_json: bool) -> None:

@@ -5,20 +5,13 @@ from __future__ import annotations
 import click
 
 from ..arguments import generation_name
-from ..command import AerotileCommand
+from ..command import command
 from ..output import json_option
 from ..session import Session
 from .index import print_generation
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile index rollback
-  aerotile index rollback --to 000003
-""",
-)
+@command("aerotile index rollback", "aerotile index rollback --to 000003")
 @click.option(
     "--to",
     "generation",

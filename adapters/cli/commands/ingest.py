@@ -20,7 +20,7 @@ from ...input_files.tile_folder import FolderProblem, TileFolder, count_outside,
 from ...input_files.tile_scheme import TileScheme, settle_scheme
 from ..arguments import EXISTING_FOLDER, zoom
 from ..capture_times import add_capture_time_options, chosen_times
-from ..command import AerotileCommand
+from ..command import command
 from ..coverage import check_map_file, map_option
 from ..errors import BadInputError, as_bad_input
 from ..ingest_output import in_kinds, ingest_facts, print_ingest, refusals_error
@@ -35,22 +35,19 @@ from ..intake_output import (
 from ..output import json_option, write_json, write_line
 from ..progress import progress_bar
 from ..session import Session
-from ..shared_options import dataset_option, keep_option, maker_option
+from ..shared_options import check_keep, dataset_option, keep_option, maker_option
 
 if TYPE_CHECKING:
     from ...composition import Runtime
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile ingest tiles/ --captured-at 2024-05-01
-  aerotile ingest tiles/ --captured-at 2024-05-01 --scheme tms --map covered.png
-  aerotile ingest newer/ --captured-at 2025-04-01 --replace
-  aerotile ingest tiles/ --dataset ortho-2024 --dates dates.csv
-  aerotile ingest tiles/ --source satellite_provider --captured-at 2024-05-01T10:30:00Z --zoom 16 --zoom 17
-""",
+@command(
+    "aerotile ingest tiles/ --captured-at 2024-05-01",
+    "aerotile ingest tiles/ --captured-at 2024-05-01 --scheme tms --map covered.png",
+    "aerotile ingest newer/ --captured-at 2025-04-01 --replace",
+    "aerotile ingest tiles/ --dataset ortho-2024 --dates dates.csv",
+    "aerotile ingest tiles/ --source satellite_provider --captured-at 2024-05-01T10:30:00Z \\",
+    "    --zoom 16 --zoom 17",
 )
 @click.argument("folder", type=EXISTING_FOLDER)
 @add_capture_time_options
@@ -123,10 +120,7 @@ def ingest(
         raise BadInputError(
             "it is not known when the tiles were captured", remedy="give --captured-at, --dates or --stac"
         )
-    if keep and dataset is None:
-        raise BadInputError(
-            "--keep is for places that another dataset holds: no dataset is named", remedy="give --dataset"
-        )
+    check_keep(keep, dataset)
     if keep and replace:
         raise BadInputError("--keep and --replace contradict each other", remedy="give one of them")
     on_contest = OnContest.KEEP if keep else OnContest.REPLACE if replace else OnContest.REFUSE

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import click
 
-from ..command import AerotileCommand
+from ..command import command
 from ..output import json_option, write_json, write_line
 from ..session import Session
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile migrate
-  aerotile migrate --root /data/aerotile --json
-""",
-)
+@command("aerotile migrate", "aerotile migrate --root /data/aerotile --json")
 @json_option
 @click.pass_obj
 def migrate(session: Session, as_json: bool) -> None:

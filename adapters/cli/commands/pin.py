@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import click
 
+from ....domain.values.counted import counted
 from ..arguments import tile_ids
-from ..command import AerotileCommand
+from ..command import command
 from ..output import json_option, write_json, write_line
 from ..session import Session
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile pin imported/16/34567/22789
-  aerotile pin --list
-  aerotile pin --lift imported/16/34567/22789
-""",
+@command(
+    "aerotile pin imported/16/34567/22789",
+    "aerotile pin --list",
+    "aerotile pin --lift imported/16/34567/22789",
 )
 @click.argument("tiles", nargs=-1, metavar="[TILE]...")
 @click.option("--lift", is_flag=True, help="Lift the pins of the tiles: they may be evicted again.")
@@ -49,4 +46,4 @@ def pin(session: Session, tiles: tuple[str, ...], lift: bool, listing: bool, as_
         write_line(str(tile_id))
     for tile_id in unchanged:
         write_line(f"{tile_id} was {'not pinned' if lift else 'pinned already'}")
-    write_line(f"{len(found)} pins lifted" if lift else f"{len(found)} tiles pinned")
+    write_line(f"{counted(len(found), 'pin')} lifted" if lift else f"{counted(len(found), 'tile')} pinned")

@@ -12,12 +12,12 @@ from uuid import UUID
 import attrs
 import click
 
-from ....domain.errors import RuntimeNotAvailableError
 from ...files.atomic_file import atomic_file
 from ...files.durable_folder import make_folder_durably
 from ..arguments import EXISTING_FILE
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import BadInputError
+from ..listening import listening_options, needs_extra, write_port
 from ..output import flush_output, json_option, write_json_line, write_line
 
 if TYPE_CHECKING:
@@ -29,14 +29,11 @@ _TOKEN_BYTES = 32
 _REFUSED = "the operator of this provider refuses it"
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog=f"""\b
-Example:
-  aerotile provider --folder provider-data --port 8080
-  aerotile provider --folder provider-data --port 0 --port-file port.txt \\
-      --fault status,status=503,every=3,retry_after_s=2 --verdict trusted
-
+@command(
+    "aerotile provider --folder provider-data --port 8080",
+    "aerotile provider --folder provider-data --port 0 --port-file port.txt \\",
+    "    --fault status,status=503,every=3,retry_after_s=2 --verdict trusted",
+    more=f"""
 The token is read from the variable {TOKEN_VARIABLE} or from --token-file; otherwise it is made and written
 to the file "token" of the folder.
 """,
@@ -47,15 +44,7 @@ to the file "token" of the folder.
     required=True,
     help="Folder of the tiles and votes; created if missing.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: any free port."
-)
-@click.option(
-    "--port-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the port there once requests are answered.",
-)
+@listening_options(port=8080)
 @click.option("--token-file", type=EXISTING_FILE, help="File whose one line is the token.")
 @click.option("--certificate", type=EXISTING_FILE, help="PEM with the chain; then it speaks HTTPS.")
 @click.option("--private-key", type=EXISTING_FILE, help="PEM, when it is not in the certificate's file.")
@@ -98,13 +87,8 @@ def provider(
     It answers until it is stopped with Ctrl-C or SIGTERM. docs/upload.md explains the protocol and what a
     behaviour file may hold.
     """
-    try:
+    with needs_extra("the reference provider", "provider"):
         from ...provider.server import ReferenceProvider
-    except ModuleNotFoundError as error:
-        raise RuntimeNotAvailableError(
-            f"the reference provider needs {error.name}, which is not installed",
-            remedy='install it: pip install "aerotile[provider]"',
-        ) from error
 
     behaviour = _behaviour(behaviour_file, faults, rejected, verdict)
     token, kept_in = _token(folder, token_file)
@@ -117,9 +101,7 @@ def provider(
         certificate=certificate,
         private_key=private_key,
     ) as running:
-        if port_file is not None:
-            with atomic_file(port_file, 0o644, durable=False) as file:
-                file.write(f"{running.port}\n".encode("ascii"))
+        write_port(port_file, running.port)
         if as_json:
             write_json_line({"url": running.url, "folder": str(folder), "token": kept_in})
         else:

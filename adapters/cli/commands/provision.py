@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 import click
 
 from ....domain.errors import AerotileError, CaptureTimeInFutureError, DatasetError, ImagerySourceError
+from ....domain.values.counted import counted
 from ....domain.values.tiles import TileSource
 from ...input_files.tile_scheme import TileScheme
 from ..areas import area_options, read_area_options
 from ..arguments import zooms
 from ..capture_times import add_capture_time_options, chosen_times
-from ..command import AerotileCommand
+from ..command import command
 from ..coverage import check_map_file, map_option
 from ..errors import BadInputError, as_bad_input
+from ..estimates import refuse_beside_estimate
 from ..intake_output import draw_map, evictions_error, list_contests, list_refusals, warn_of_evictions
 from ..output import json_option, write_json, write_line
 from ..progress import progress_bar
@@ -37,9 +39,10 @@ from ..provision_output import (
 )
 from ..server_options import chosen_service, server_options
 from ..session import Session
-from ..shared_options import dataset_option, keep_option, maker_option
+from ..shared_options import check_keep, dataset_option, keep_option, maker_option
 
 if TYPE_CHECKING:
+    from ....domain.intake.compare_stored import OnContest
     from ....domain.intake.mosaic import Mosaic, ZoomEstimate
     from ....domain.intake.provision import ProvisionReport, ProvisionTerms
     from ....domain.values.areas import Area
@@ -48,17 +51,13 @@ if TYPE_CHECKING:
     from ...tile_services.open_service import ServiceTerms
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile provision ortho.mbtiles --zoom 14-17 --estimate
-  aerotile provision ortho.mbtiles --area 11.4,48.0,11.8,48.3 --zoom 14-17 --captured-at 2024-05-01
-  aerotile provision ortho.tif --zoom 14-17 --captured-at 2024-05-01
-  aerotile provision new.pmtiles old.gpkg --area route.kml --corridor 5km --captured-at 2024-05-01
-  aerotile provision 'https://host/{z}/{x}/{y}.jpg' --token-file key --area route.kml --corridor 5km \\
-      --zoom 14-17 --captured-at 2024-05-01
-""",
+@command(
+    "aerotile provision ortho.mbtiles --zoom 14-17 --estimate",
+    "aerotile provision ortho.mbtiles --area 11.4,48.0,11.8,48.3 --zoom 14-17 --captured-at 2024-05-01",
+    "aerotile provision ortho.tif --zoom 14-17 --captured-at 2024-05-01",
+    "aerotile provision new.pmtiles old.gpkg --area route.kml --corridor 5km --captured-at 2024-05-01",
+    "aerotile provision 'https://host/{z}/{x}/{y}.jpg' --token-file key --area route.kml --corridor 5km \\",
+    "    --zoom 14-17 --captured-at 2024-05-01",
 )
 @click.argument("names", nargs=-1, required=True, metavar="SOURCE...")
 @area_options
@@ -148,22 +147,29 @@ def provision(
     With --replace newer imagery takes the place of older. With --refresh a server sends a tile that the store
     holds only where it has changed, by its ETag; a tile with the same bytes keeps its date.
     """
-    from ....domain.intake.compare_stored import OnContest
     from ....domain.intake.provision import ProvisionTerms, check_sources_dated, is_present
     from ...composition.imagery_parts import digest_of_source, file_and_table
     from ...composition.source_files import SourceFile
 
+    if only_estimate:
+        refuse_beside_estimate(
+            "a provision",
+            "stores",
+            captured_at=captured_at,
+            dates=dates,
+            stac=stac,
+            file_date=file_date,
+            dataset=dataset,
+            keep=keep,
+            partial=partial,
+            missing_only=missing_only,
+            map=map_file,
+        )
     check_map_file(map_file)
     area, outside_area = read_area_options(areas, corridor_m)
     chosen = chosen_times(captured_at, dates, stac)
-    if keep and dataset is None:
-        raise BadInputError(
-            "--keep is for places that another dataset holds: no dataset is named", remedy="give --dataset"
-        )
-    ways = {"--keep": keep, "--replace": replace, "--refresh": refresh}
-    given = [option for option, is_given in (ways | {"--missing-only": missing_only}).items() if is_given]
-    if len(given) > 1 and (replace or refresh):
-        raise BadInputError(f"{given[0]} and {given[1]} contradict each other", remedy="give one of them")
+    check_keep(keep, dataset)
+    on_contest = _on_contest(keep=keep, replace=replace, refresh=refresh, missing_only=missing_only)
     # Before a digest is taken. A folder compares each file that it reads, but not those with its digest.
     paths = {name: file_and_table(name)[0] for name in names}
     files = [
@@ -177,25 +183,14 @@ def provision(
         take_file_dates=file_date,
         dataset=dataset,
         # A dataset has one source, and its digest is not compared with that of several.
-        source_digest=None
-        if dataset is None or only_estimate or len(names) != 1
-        else digest_of_source(names[0], scheme),
-        on_contest=next((OnContest(way[2:]) for way, is_given in ways.items() if is_given), OnContest.REFUSE),
+        source_digest=None if dataset is None or len(names) != 1 else digest_of_source(names[0], scheme),
+        on_contest=on_contest,
         take_partial=partial,
         only_missing=missing_only,
     )
-    if file_date and chosen.origin is not None:
-        dated_by = next(
-            option
-            for option, value in (("--captured-at", captured_at), ("--dates", dates), ("--stac", stac))
-            if value is not None
-        )
+    if file_date and chosen.option is not None:
         raise BadInputError(
-            f"{dated_by} and --file-date both say when the tiles were captured", remedy="give one"
-        )
-    if only_estimate and map_file is not None:
-        raise BadInputError(
-            "--map draws what was stored, and --estimate stores nothing", remedy="leave one of them out"
+            f"{chosen.option} and --file-date both say when the tiles were captured", remedy="give one"
         )
     if enlarge and levels is None:
         raise BadInputError("--enlarge makes zooms of --zoom, and none is given", remedy="give --zoom")
@@ -253,6 +248,19 @@ def provision(
         raise nothing_came_error(report)
     if report.intake.evicted.count:
         raise evictions_error(report.intake.evicted)
+
+
+def _on_contest(*, keep: bool, replace: bool, refresh: bool, missing_only: bool) -> OnContest:
+    """What becomes of a place that the store holds. Raises `BadInputError` for two options of which one
+    replaces what the other one leaves.
+    """
+    from ....domain.intake.compare_stored import OnContest
+
+    ways = {"--keep": keep, "--replace": replace, "--refresh": refresh}
+    given = [option for option, is_given in (ways | {"--missing-only": missing_only}).items() if is_given]
+    if len(given) > 1 and (replace or refresh):
+        raise BadInputError(f"{given[0]} and {given[1]} contradict each other", remedy="give one of them")
+    return next((OnContest(way[2:]) for way, is_given in ways.items() if is_given), OnContest.REFUSE)
 
 
 def _mosaic(
@@ -342,7 +350,8 @@ def _take_in(
             raise  # the call was wrong
         ended: BaseException | None = error
         click.echo(
-            f"{report.intake.stored} tiles were stored, {report.intake.present} were present; "
+            f"{counted(report.intake.stored, 'tile was', 'tiles were')} stored, "
+            f"{counted(report.intake.present, 'was', 'were')} present; "
             "the same command goes on from there",
             err=True,
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..arguments import EXISTING_FILE, byte_size, corridor, moment, speed, zooms
-from ..command import AerotileCommand
+from ..command import command
 from ..coverage import check_map_file, drawing_option
 from ..errors import BadInputError, JobFailedError
 from ..output import json_option, write_json
@@ -20,12 +20,11 @@ if TYPE_CHECKING:
     from ...readiness_facts import FilesRead
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile ready --route route.gpx --corridor 5km --zoom 15-17 --at 2026-06-01T08:00:00Z
-  aerotile ready --route plan.plan --corridor 3nm --zoom 16 --speed 25m/s --diversion field.kml --map go.png
+@command(
+    "aerotile ready --route route.gpx --corridor 5km --zoom 15-17 --at 2026-06-01T08:00:00Z",
+    "aerotile ready --route plan.plan --corridor 3nm --zoom 16 --speed 25m/s \\",
+    "    --diversion field.kml --map go.png",
+    more="""\
 
 \b
 Exit codes: 0 go; 1 no-go, or it could not be told; 2 wrong call.

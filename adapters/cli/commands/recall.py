@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ....domain.values.counted import counted
 from ..command import LazyGroup
 from ..output import write_facts, write_json
 
@@ -72,5 +73,5 @@ def _entry(entry: Any) -> str:
 def _shape(shape: dict[str, Any]) -> str:
     ((kind, numbers),) = shape.items()
     if kind == "polygons":
-        return f"{len(numbers)} polygon{'s' if len(numbers) != 1 else ''}"
+        return counted(len(numbers), "polygon")
     return f"{kind} {','.join(f'{number:.10g}' for number in numbers)}"

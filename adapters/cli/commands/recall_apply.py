@@ -7,19 +7,13 @@ from pathlib import Path
 import click
 
 from ..arguments import EXISTING_FILE
-from ..command import AerotileCommand
+from ..command import command
 from ..output import json_option
 from ..session import Session
 from .recall import list_facts, print_list
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile recall apply /media/stick/withdrawn-7.json
-""",
-)
+@command("aerotile recall apply /media/stick/withdrawn-7.json")
 @click.argument("file", type=EXISTING_FILE)
 @json_option
 @click.pass_obj

@@ -5,18 +5,12 @@ from __future__ import annotations
 import click
 
 from ..arguments import tile_ids
-from ..command import AerotileCommand
+from ..command import command
 from ..output import json_option, write_json, write_line
 from ..session import Session
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile recall explain imported/16/34567/22789
-""",
-)
+@command("aerotile recall explain imported/16/34567/22789")
 @click.argument("tiles", nargs=-1, required=True, metavar="TILE...")
 @json_option
 @click.pass_obj

@@ -7,22 +7,14 @@ from pathlib import Path
 import click
 
 from ..arguments import EXISTING_FILE
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import JobFailedError
 from ..output import json_option, write_json, write_line
 from ..session import Session
 from .recall import list_facts, print_list
 
 
-@click.command(
-    "list",
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile recall list
-  aerotile recall list withdrawn-7.json --json
-""",
-)
+@command("aerotile recall list", "aerotile recall list withdrawn-7.json --json", name="list")
 @click.argument("file", required=False, type=EXISTING_FILE)
 @json_option
 @click.pass_obj

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..arguments import EXISTING_FILE, box, capture_range, near, zoom
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import BadInputError, as_bad_input
 from ..output import json_option
 from ..session import Session
@@ -21,15 +21,11 @@ if TYPE_CHECKING:
     from ....domain.values.tile_grid import Bbox
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile recall make withdrawn-7.json --number 7 --reason "wrong ground at the river" \\
-      --bbox 11.4,48.0,11.8,48.3
-  aerotile recall make withdrawn-9.json --number 9 --reason "licence ended" --dataset ortho-2024
-  aerotile recall make withdrawn-8.json --number 8 --reason "forged" --digests-from forged.txt
-""",
+@command(
+    'aerotile recall make withdrawn-7.json --number 7 --reason "wrong ground at the river" \\',
+    "    --bbox 11.4,48.0,11.8,48.3",
+    'aerotile recall make withdrawn-9.json --number 9 --reason "licence ended" --dataset ortho-2024',
+    'aerotile recall make withdrawn-8.json --number 8 --reason "forged" --digests-from forged.txt',
 )
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(

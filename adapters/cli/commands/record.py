@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ....domain.values.counted import counted
 from ..arguments import EXISTING_FILE, moment
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import BadInputError, one_line, visible
 from ..lookup_explained import explain_lookups
 from ..new_files import check_new_file
@@ -23,15 +24,11 @@ if TYPE_CHECKING:
 _SEVERITIES = ("info", "warning", "error")
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile record --severity warning
-  aerotile record --kind 'c6.freshness.*' --since 2024-05-01T06:00:00Z --json
-  aerotile record --mcap flight.mcap --sectors sectors.geojson --layout layout.json
-  aerotile record --lookup 17
-""",
+@command(
+    "aerotile record --severity warning",
+    "aerotile record --kind 'c6.freshness.*' --since 2024-05-01T06:00:00Z --json",
+    "aerotile record --mcap flight.mcap --sectors sectors.geojson --layout layout.json",
+    "aerotile record --lookup 17",
 )
 @click.option(
     "--kind",
@@ -128,7 +125,7 @@ def record(
         else:
             for name in drawn.without_geometry:
                 write_line(f"{visible(name)} has no geometry and was left out")
-            write_line(f"{count} events in {target}")
+            write_line(f"{counted(count, 'event')} in {target}")
     elif follow:
         for line in reader.follow(matching, clock=SystemClock(), stopped=lambda: False):
             _print(line, as_json=as_json)

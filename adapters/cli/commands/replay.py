@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ....domain.values.counted import counted
 from ..arguments import EXISTING_FOLDER
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import BadInputError, JobFailedError, as_bad_input, one_line
 from ..output import json_option, warn_of_damage, write_json, write_line
 from ..session import Session
@@ -20,13 +21,8 @@ if TYPE_CHECKING:
     from ....domain.values.descriptors import IndexMetadata
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile replay aerotile-data/record
-  aerotile replay flight-7/record --base /media/stick/base --json
-""",
+@command(
+    "aerotile replay aerotile-data/record", "aerotile replay flight-7/record --base /media/stick/base --json"
 )
 @click.argument("record", type=click.Path(exists=True, path_type=Path))
 @click.option(
@@ -135,11 +131,15 @@ def _write_summary(
     """How many lookups were repeated, and what else than the record's index and base answered."""
     left = ", ".join(f"{count} {reason.value}" for reason, count in sorted(missed.items()))
     write_line(
-        f"{counts.total()} lookups repeated: {counts['same']} same, {counts['different']} different"
-        + (f"; not repeated: {left}" if left else "")
+        f"{counted(counts.total(), 'lookup')} repeated: {counts['same']} same, {counts['different']} "
+        f"different" + (f"; not repeated: {left}" if left else "")
     )
     for sha256, count in indexes.items():
-        write_line(one_line(f"{count} were answered by the index {sha256}, this is {answering.sha256}"))
+        write_line(
+            one_line(
+                f"{counted(count, 'was', 'were')} answered by the index {sha256}, this is {answering.sha256}"
+            )
+        )
     for sha256, generation in flown.items():
         this = "" if answering_base is None else f", this is generation {' of '.join(answering_base)}"
         write_line(one_line(f"the record was flown by the base generation {generation} of {sha256}{this}"))

@@ -10,7 +10,7 @@ import attrs
 import click
 
 from ..arguments import EXISTING_FILE, corridor, near, zoom
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import BadInputError
 from ..output import json_option, write_json, write_line, write_table
 from ..session import Session
@@ -19,13 +19,11 @@ if TYPE_CHECKING:
     from ....domain.values.areas import Area
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile search frame.npy -k 5
-  aerotile search frame.npy --near 48.1,11.6,5km --zoom 16
-  aerotile search frame.npy --area route.gpx --corridor 5km
+@command(
+    "aerotile search frame.npy -k 5",
+    "aerotile search frame.npy --near 48.1,11.6,5km --zoom 16",
+    "aerotile search frame.npy --area route.gpx --corridor 5km",
+    more="""\
 The file is written by
   numpy.save("frame.npy", descriptor)
 """,

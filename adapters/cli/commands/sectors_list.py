@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..command import AerotileCommand
+from ..command import command
 from ..output import json_option, write_json, write_line, write_table
 from ..session import Session
 
@@ -15,13 +15,7 @@ if TYPE_CHECKING:
     from ....domain.values.sectors import FreshnessRule, SectorBoundary
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile sectors list --json
-""",
-)
+@command("aerotile sectors list --json")
 @json_option
 @click.pass_obj
 def list_(session: Session, as_json: bool) -> None:

@@ -6,23 +6,22 @@ from pathlib import Path
 
 import click
 
+from ....domain.values.counted import counted
 from ....domain.values.sectors import SectorClassification
 from ....domain.values.shapes import parts_of
 from ....domain.values.tile_grid import Bbox
 from ...input_files.sector_files import read_sectors
 from ..arguments import EXISTING_FILE
-from ..command import AerotileCommand
+from ..command import command
 from ..coverage import boxes_around, degrees_of_box
 from ..errors import visible
 from ..output import json_option, write_json, write_line
 from ..session import Session
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile sectors load sectors.geojson
+@command(
+    "aerotile sectors load sectors.geojson",
+    more="""\
 A sector in the file:
   {"type": "Feature",
    "properties": {"sector_id": "north", "classification": "active_conflict"},
@@ -65,7 +64,7 @@ def load(session: Session, files: tuple[Path, ...], as_json: bool) -> None:
         return
     for name in found.without_geometry:
         write_line(f"{visible(name)} has no geometry and was left out")
-    write_line(f"{len(found.sectors)} sectors loaded")
+    write_line(f"{counted(len(found.sectors), 'sector')} loaded")
     for name, boxes in around.items():
         if boxes:
             write_line(f"  {name} lies within {' and '.join(map(degrees_of_box, boxes))}")

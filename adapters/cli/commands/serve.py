@@ -7,32 +7,19 @@ from pathlib import Path
 
 import click
 
-from ....domain.errors import RuntimeNotAvailableError
-from ...files.atomic_file import atomic_file
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import BadInputError
+from ..listening import listening_options, needs_extra, write_port
 from ..output import flush_output, json_option, write_json_line, write_line
 from ..session import Session
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile serve
-  aerotile serve --base --port 0 --port-file port.txt
-  aerotile serve --host 192.168.7.2 --name ground-station.local --attribution "Imagery: NASA"
-""",
+@command(
+    "aerotile serve",
+    "aerotile serve --base --port 0 --port-file port.txt",
+    'aerotile serve --host 192.168.7.2 --name ground-station.local --attribution "Imagery: NASA"',
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=8087, show_default=True, help="0: any free port."
-)
-@click.option(
-    "--port-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the port there once requests are answered.",
-)
+@listening_options(port=8087)
 @click.option(
     "--name",
     "names",
@@ -66,16 +53,11 @@ def serve(
     which no database is opened. It answers until it is stopped with Ctrl-C or SIGTERM, and anybody who
     reaches the address may look: there are no accounts. docs/serve.md has the addresses of all views.
     """
-    try:
+    with needs_extra("the map page", "serve"):
         from ...composition.serving_parts import ServingRuntime
         from ...map_page.application import MapPage
         from ...map_page.guard import KnownHosts, is_loopback
         from ...web_server import WebServer
-    except ModuleNotFoundError as error:
-        raise RuntimeNotAvailableError(
-            f"the map page needs {error.name}, which is not installed",
-            remedy='install it: pip install "aerotile[serve]"',
-        ) from error
 
     config = session.existing_config("base")
     base_alone = by_base or not config.has_store
@@ -98,9 +80,7 @@ def serve(
             )
         server.start()
         with closing(server):
-            if port_file is not None:
-                with atomic_file(port_file, 0o644, durable=False) as file:
-                    file.write(f"{server.port}\n".encode("ascii"))
+            write_port(port_file, server.port)
             if as_json:
                 layers = [layer.name for layer in runtime.map_supply.layers()]
                 write_json_line({"url": server.url, "layers": layers})

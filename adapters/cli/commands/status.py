@@ -15,7 +15,7 @@ from ....domain.errors import AerotileError, RuntimeNotAvailableError
 from ....domain.policies.freshness import FreshnessDecision
 from ....domain.store.changed_verdicts import count_changed_verdicts
 from ....domain.values.coverage import coverage_of
-from ..command import AerotileCommand
+from ..command import command
 from ..coverage import check_map_file, coverage_facts, map_option, write_coverage
 from ..errors import BadInputError, JobFailedError, describe, one_line
 from ..output import in_words, json_option, write_facts, write_json, write_line
@@ -29,14 +29,7 @@ if TYPE_CHECKING:
 _OF_A_STORE = ("tiles", "sectors")
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile status
-  aerotile status --json
-""",
-)
+@command("aerotile status", "aerotile status --json")
 @map_option
 @json_option
 @click.pass_obj

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ....domain.values.counted import counted
 from ...clocks import InterruptibleClock
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import INTERRUPTED, JobFailedError, one_line
 from ..output import in_words, json_option, write_json, write_line
 from ..progress import upload_bar
@@ -25,12 +26,10 @@ if TYPE_CHECKING:
 _LISTED = 20
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile upload --dry-run
-  aerotile upload
+@command(
+    "aerotile upload --dry-run",
+    "aerotile upload",
+    more="""\
 Where to, in aerotile.toml:
   [upload]
   url = "https://provider.example"
@@ -73,7 +72,10 @@ def upload(session: Session, dry_run: bool, as_json: bool) -> None:
     else:
         _print_report(report, facts)
     if left and stopped:
-        click.echo(f"interrupted: {left} tiles are left pending; run aerotile upload again", err=True)
+        click.echo(
+            f"interrupted: {counted(left, 'tile is', 'tiles are')} left pending; run aerotile upload again",
+            err=True,
+        )
         raise click.exceptions.Exit(INTERRUPTED)
     if left:
         raise _left_error(report, left)
@@ -121,7 +123,7 @@ def _run(runtime: Runtime, total_bytes: int, stopped: Callable[[], bool]) -> tup
 
 
 def _left_error(report: UploadBatchReport, left: int) -> JobFailedError:
-    tiles = "1 tile is left pending" if left == 1 else f"{left} tiles are left pending"
+    tiles = counted(left, "tile is left pending", "tiles are left pending")
     results = (*report.unanswered, *report.rejected)
     reasons = [str(result.reason) for result in results if result.reason is not None]
     if report.problem is not None:
@@ -138,8 +140,7 @@ def _left_error(report: UploadBatchReport, left: int) -> JobFailedError:
 
 
 def _given_up_error(report: UploadBatchReport) -> JobFailedError:
-    first, count = report.given_up[0], len(report.given_up)
-    tiles = "1 tile was" if count == 1 else f"{count} tiles were"
+    first, tiles = report.given_up[0], counted(len(report.given_up), "tile was", "tiles were")
     return JobFailedError(
         f"{tiles} given up, such as {first.tile_id}: {first.reason}",
         remedy="mend the reason, then give them another life: aerotile uploads requeue",
@@ -150,7 +151,7 @@ def _print_plan(place: str, tiles: int, size: int, *, as_json: bool) -> None:
     if as_json:
         write_json({"provider": place, "tiles": tiles, "bytes": size, "dry_run": True})
     else:
-        write_line(f"{tiles} tiles, {in_words(size)}, would go to {place}")
+        write_line(f"{counted(tiles, 'tile')}, {in_words(size)}, would go to {place}")
 
 
 def _facts(report: UploadBatchReport) -> dict[str, Any]:
@@ -198,7 +199,7 @@ def _print_report(report: UploadBatchReport, facts: dict[str, Any]) -> None:
     seconds, size = facts["seconds"], facts["uploaded_bytes"]
     rate = in_words(round(size / seconds)) if seconds else in_words(size)
     write_line(
-        f"{report.accepted + report.duplicates} tiles uploaded{there_before}, "
+        f"{counted(report.accepted + report.duplicates, 'tile')} uploaded{there_before}, "
         f"{len(report.given_up)} given up, {facts['left']} left pending; "
         f"{in_words(size)} in {seconds:.1f} s, {rate}/s"
     )

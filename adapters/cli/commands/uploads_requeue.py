@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ....domain.errors import TileCacheError
+from ....domain.values.counted import counted
 from ....domain.values.tiles import parse_tile_id
-from ..command import AerotileCommand
+from ..command import command
 from ..errors import BadInputError
 from ..output import json_option, write_json, write_line
 from ..session import Session
@@ -17,13 +18,9 @@ if TYPE_CHECKING:
     from ....domain.uploads.requeue import RequeuedTile
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile uploads requeue onboard/7d444840-9dc0-11d1-b245-5ffdce74fad2/18/152345/90123
-  aerotile uploads requeue --all
-""",
+@command(
+    "aerotile uploads requeue onboard/7d444840-9dc0-11d1-b245-5ffdce74fad2/18/152345/90123",
+    "aerotile uploads requeue --all",
 )
 @click.argument("tiles", nargs=-1, metavar="[TILE]...")
 @click.option("--all", "every", is_flag=True, help="Every tile that is given up.")
@@ -56,6 +53,6 @@ def requeue(session: Session, tiles: tuple[str, ...], every: bool, as_json: bool
     else:
         for tile in requeued:
             write_line(f"{tile.tile_id} is pending again; this is its life number {tile.generation}")
-        write_line(f"{len(requeued)} tiles requeued")
+        write_line(f"{counted(len(requeued), 'tile')} requeued")
     if ended is not None:
         raise ended

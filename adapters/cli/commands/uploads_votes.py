@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import click
 
-from ..command import AerotileCommand
+from ....domain.values.counted import counted
+from ..command import command
 from ..errors import JobFailedError
 from ..output import json_option, write_json, write_line
 from ..session import Session
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile uploads votes
-""",
-)
+@command("aerotile uploads votes")
 @json_option
 @click.pass_obj
 def votes(session: Session, as_json: bool) -> None:
@@ -29,7 +24,10 @@ def votes(session: Session, as_json: bool) -> None:
     if as_json:
         write_json({"read": pulled.read, "moved": pulled.moved, "unknown": pulled.unknown})
     else:
-        write_line(f"{pulled.read} votes read, {pulled.moved} tiles moved, {pulled.unknown} not known here")
+        write_line(
+            f"{counted(pulled.read, 'vote')} read, {counted(pulled.moved, 'tile')} moved, "
+            f"{pulled.unknown} not known here"
+        )
     if pulled.problem is not None:
         remedy = pulled.problem.remedy or "run it again; it goes on from there"
         raise JobFailedError(f"not all votes could be read: {pulled.problem.reason}", remedy=remedy)

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from ..command import AerotileCommand
+from ....domain.values.counted import counted
+from ..command import command
 from ..errors import JobFailedError
 from ..output import json_option, write_json, write_line, write_table
 from ..progress import progress_bar
 from ..session import Session
 from ..shared_options import max_rate_option, resume_option
 from ..verify_progress import VerifyProgress, finding_facts
-from .index import agreement_facts, agreement_line, nothing_known
+from .index import agreement_facts, agreement_line, nothing_known, undescribed_line
 
 if TYPE_CHECKING:
     from ....domain.policies.index_agreement import IndexAgreement
@@ -30,13 +31,11 @@ TILES_TO_FETCH = 3
 """Exit code: every finding is repaired, but tiles were lost and have to be fetched again."""
 
 
-@click.command(
-    cls=AerotileCommand,
-    epilog="""\b
-Example:
-  aerotile verify
-  aerotile verify --max-rate "20 MiB"     # leave the disk to others; Ctrl-C, then --resume
-  aerotile verify --repair --json > findings.json
+@command(
+    "aerotile verify",
+    'aerotile verify --max-rate "20 MiB"     # leave the disk to others; Ctrl-C, then --resume',
+    "aerotile verify --repair --json > findings.json",
+    more="""\
 
 \b
 Exit codes: 0 all is well, or was put right; 1 something is left to do; 2 wrong call;
@@ -99,12 +98,18 @@ def verify(
         _print(check, reconciled, index)
         if agreement is not None:
             write_line(agreement_line(agreement))
+            write_line(undescribed_line(agreement))
         if in_force is not None:
-            write_line(f"{recalled} tiles are recalled by list {in_force.recalls.number}: no read gives them")
+            write_line(
+                f"{counted(recalled, 'tile is', 'tiles are')} recalled by list "
+                f"{in_force.recalls.number}: no read gives them"
+            )
     if agreement is not None and agreement.none_is_known:
         raise nothing_known(agreement)
     if left := check.left + len(index):
-        raise JobFailedError(f"{left} findings in {check.tiles} tiles", remedy="see the remedy of each")
+        raise JobFailedError(
+            f"{counted(left, 'finding')} in {counted(check.tiles, 'tile')}", remedy="see the remedy of each"
+        )
     if check.fetch_again:
         raise click.exceptions.Exit(TILES_TO_FETCH)
 
@@ -128,13 +133,16 @@ def _facts(
 def _print(check: StoreCheck, reconciled: dict[str, int] | None, index: list[dict[str, Any]]) -> None:
     if reconciled is not None:
         write_line(
-            f"{reconciled['orphans_removed']} files without a row and {reconciled['temporaries_removed']} "
-            f"temporary files removed, {reconciled['sidecars_restored']} sidecars restored"
+            f"{counted(reconciled['orphans_removed'], 'file')} without a row and "
+            f"{counted(reconciled['temporaries_removed'], 'temporary file')} "
+            f"removed, {counted(reconciled['sidecars_restored'], 'sidecar')} restored"
         )
     if check.findings:
         _print_findings(check.findings)
     else:
-        write_line(f"{check.tiles} tiles: every row has its file, every file its hash, row and sidecar")
+        write_line(
+            f"{counted(check.tiles, 'tile')}: every row has its file, every file its hash, row and sidecar"
+        )
     for generation in index:
         write_line(f"index generation {generation['generation']}: {generation['detail']}")
         write_line(f"  {generation['remedy']}")

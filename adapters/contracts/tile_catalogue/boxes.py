@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from ....domain.ports.tile_catalogue import TileCatalogue
 from ....domain.values.tile_grid import MAX_LATITUDE, Bbox, GridRange, tile_bbox
 from ....domain.values.tile_key import VariantTable, decode_tile_key, encode_tile_key
-from ....domain.values.tiles import TileId, TileSource
+from ....domain.values.tiles import TileId, TileMetadataPersistent, TileSource
 from ..generated_examples import FROM_A_FACTORY
 from .rows import FLIGHTS, add_all, entry, imported, load, row
 from .subject import MakeTileCatalogue, OfTileCatalogue
@@ -52,15 +53,21 @@ DENSE = 6
 """The zoom of which the catalogue `dense` has every tile: 4,096, in 32 blocks of the compiled catalogue."""
 
 
+@cache
+def dense_rows() -> tuple[TileMetadataPersistent, ...]:
+    """The row of every tile of zoom `DENSE`, made once: rows are frozen."""
+    side = range(1 << DENSE)
+    return tuple(row(imported(x, y, DENSE)) for x in side for y in side)
+
+
 class Boxes(OfTileCatalogue):
     """The tiles in a box, and snapshots."""
 
     @pytest.fixture
     def dense(self, catalogue: TileCatalogue) -> TileCatalogue:
         """A catalogue with every tile of one zoom, and some of the next."""
-        side = range(1 << DENSE)
-        load(catalogue, (row(imported(x, y, DENSE)) for x in side for y in side))
-        add_all(catalogue, (row(imported(x, x, DENSE + 1)) for x in side))
+        load(catalogue, dense_rows())
+        add_all(catalogue, (row(imported(x, x, DENSE + 1)) for x in range(1 << DENSE)))
         return catalogue
 
     def test_numbers_of_numpy_are_taken(self, dense: TileCatalogue) -> None:

@@ -28,7 +28,9 @@ class Batches(OfTileRows):
         subject.store(described(imported(1)))
         with subject.rows.insert_many([described(imported(x)) for x in (0, 1, 2)], NOW) as rows:
             assert rows.finish_insert() == {imported(1)}
+            inserted = dict(rows.inserted)
             stored = rows.commit()
+        assert stored == inserted
         assert set(stored) == {imported(0), imported(2)}
         assert stored[imported(0)] == TileMetadataPersistent.of(described(imported(0)), created_at=NOW)
         assert subject.total() == 300
@@ -37,6 +39,7 @@ class Batches(OfTileRows):
         with subject.rows.insert_many([described(imported(x)) for x in range(4)], NOW) as rows:
             assert rows.finish_insert() == frozenset()
             rows.discard([imported(1), imported(3)])
+            assert set(rows.inserted) == {imported(0), imported(2)}
             assert set(rows.commit()) == {imported(0), imported(2)}
         assert subject.committed() == {imported(0), imported(2)}
         assert subject.total() == 200

@@ -116,7 +116,7 @@ def test_an_estimate_says_what_the_build_then_takes_and_builds_nothing(site: Cal
         assert refused.code == BAD_CALL
         assert refused.error.startswith(f"{option[0]} is for a build, and --estimate builds nothing")
     words = site("build", "plan.toml", "--estimate").out
-    assert f"{len(TILES)} tiles in {said['blocks']} blocks, {2 * len(TILES)} descriptors in 1 shards" in words
+    assert f"{len(TILES)} tiles in {said['blocks']} blocks, {2 * len(TILES)} descriptors in 1 shard" in words
     write_plan(tmp_path, "")
     bare = site("build", "plan.toml", "--estimate", "--json").json
     assert (bare["descriptors"], bare["tasks"], bare["graph_memory_bytes"]) == (0, said["blocks"], 0)

@@ -78,6 +78,14 @@ def test_a_rollback_to_a_generation_that_is_not_there_is_refused(built: Path, na
         FaissDescriptorIndex(built).rollback(name)
 
 
+def test_a_rollback_where_none_is_in_use_is_refused_and_names_what_there_is(built: Path) -> None:
+    (built / "current").unlink()
+    with pytest.raises(IndexUnavailableError, match="is in use to go back from") as refused:
+        FaissDescriptorIndex(built, open_existing=False).rollback()
+    assert refused.value.remedy == "name the one to use: 000001"
+    assert not (built / "current").exists()
+
+
 def test_a_rollback_where_nothing_was_built_is_refused_and_makes_no_folder(root: Path) -> None:
     with pytest.raises(IndexUnavailableError, match="no descriptor index"):
         FaissDescriptorIndex(root).rollback()

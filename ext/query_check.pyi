@@ -1,0 +1,3 @@
+"""A look at a query's components in C."""
+
+def are_within(descriptor: object, dimension: int, largest: float) -> bool: ...
