@@ -1,4 +1,4 @@
-"""A look at a query's components in C: `aerotile.adapters.descriptor_arrays` has the rule."""
+"""A look at a query's components in C: `aerotile.adapters.descriptor_arrays.checked_query` is the rule."""
 
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBuffer_Release, PyObject_GetBuffer
 from libc.math cimport fabsf

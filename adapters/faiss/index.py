@@ -21,7 +21,7 @@ from ...domain.values.descriptors import HnswParams, IndexKind, IndexMetadata, S
 from ...domain.values.tile_key import VariantTable
 from ...domain.values.tiles import TileId
 from ...ext import TileKeyCodec
-from ..descriptor_arrays import check_build, check_components, check_descriptors, checked_query, encode_tiles
+from ..descriptor_arrays import check_build, check_components, check_descriptors, encode_tiles
 from ..files.refused_writes import refused_by_disk
 from ..own_process import OwnProcess
 from .area_search import AreaSearch, copied_descriptors
@@ -31,6 +31,7 @@ from .generations import IndexGenerations
 from .kinds import BuildEstimate
 from .mapped_index import MappedIndex, open_mapped_index
 from .place_order import ROWS_PER_BLOCK
+from .queries import quickly_checked_query
 from .sealed_build import WrittenIndex, write_sealed_index
 
 _logger = logging.getLogger(__name__)
@@ -96,7 +97,7 @@ class FaissDescriptorIndex:
         # The local reference keeps the mapping alive while a rebuild swaps and drops it.
         mapped = self._in_use()
         metadata = mapped.metadata
-        query = checked_query(descriptor, metadata.dimension, k)
+        query = quickly_checked_query(descriptor, metadata.dimension, k)
         return mapped.nearest(query, int(k))
 
     def search_within(self, descriptor: npt.NDArray[np.float32], k: int, area: Area) -> list[SearchHit]:
@@ -106,7 +107,7 @@ class FaissDescriptorIndex:
         for descriptors that are damaged or that the disk does not give.
         """
         mapped = self._in_use()
-        query = checked_query(descriptor, mapped.metadata.dimension, k)
+        query = quickly_checked_query(descriptor, mapped.metadata.dimension, k)
         return self._areas_of(mapped).nearest(query, int(k), area)
 
     def rebuild(

@@ -17,11 +17,11 @@ from ...domain.values.catalogue_entries import Keys
 from ...domain.values.descriptors import IndexMetadata, SearchHit
 from ...domain.values.tile_key import VariantTable
 from ...domain.values.tiles import TileId
-from ..descriptor_arrays import checked_query
 from ..index_files import ROWS_FILE
 from ..own_process import OwnProcess
 from .area_search import AreaSearch
 from .mapped_index import MappedIndex, checked_index, open_areas, open_graph, read_metadata
+from .queries import quickly_checked_query
 
 _REMEDY = "switch to another base with `aerotile base rollback`, or bring this one again"
 T = TypeVar("T")
@@ -71,13 +71,13 @@ class SealedDescriptorIndex:
 
     def search(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
         """See `DescriptorIndex`. The first call may hash the graph; a damaged one is refused each time."""
-        query = checked_query(descriptor, self._metadata.dimension, k)
+        query = quickly_checked_query(descriptor, self._metadata.dimension, k)
         self._in_use()
         return _of_base(lambda: self._opened_graph().nearest(query, int(k)))
 
     def search_within(self, descriptor: npt.NDArray[np.float32], k: int, area: Area) -> list[SearchHit]:
         """See `SupportsAreaSearch`."""
-        query = checked_query(descriptor, self._metadata.dimension, k)
+        query = quickly_checked_query(descriptor, self._metadata.dimension, k)
         areas = self._in_use()
         return _of_base(lambda: areas.nearest(query, int(k), area))
 
