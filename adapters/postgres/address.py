@@ -46,8 +46,18 @@ class ServerSilentError(psycopg.OperationalError):
         super().__init__(f"the server has said nothing for {patience_s:g} s")
 
 
+class Lender:
+    """What lends connections, and counts on their return."""
+
+    is_damaged = False
+    """Whether a signal's handler raised in the middle of a step, or a lent connection will never return."""
+
+
 class Connection(psycopg.Connection[TupleRow]):
     """A connection with its client-side state. In a forked child it is cut: nothing reaches the server."""
+
+    lender: Lender | None = None
+    """None: it is not lent."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -62,6 +72,12 @@ class Connection(psycopg.Connection[TupleRow]):
         A server that is stopped, or blocked by its disk, does not even run its own statement timeout, and TCP
         does not detect it. After this time the connection is closed and `ServerSilentError` raised.
         """
+
+    def __del__(self, *warn: Any) -> None:
+        # A garbage collection may run this on any thread, within any step of the pool.
+        if self.lender is not None:
+            self.lender.is_damaged = True
+        super().__del__(*warn)
 
     def wait(self, gen: PQGen[T], *args: Any, **options: Any) -> T:
         """See `psycopg.Connection`, but bounded by `patience_s`."""

@@ -21,6 +21,7 @@ from ...ext import is_readable
 from ..own_process import OwnProcess
 from .address import Connection, DatabaseAddress
 from .errors import describe, is_connection_lost, translate_errors, translated
+from .own_pool import DriverPool, OwnPool
 from .queries import SELECT_STORE_ID
 
 RETRY_S = 1.0
@@ -72,18 +73,6 @@ def _check(connection: Connection, patience_s: float) -> None:
         connection.patience_s = usual
 
 
-class _OwnPool(ConnectionPool[Connection]):
-    """A pool that a forked child collects without waiting for locks of threads that it does not have."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        self._process = OwnProcess()
-        super().__init__(*args, **options)
-
-    def __del__(self) -> None:
-        if self._process.is_current:
-            super().__del__()
-
-
 class Database:
     """Connections to one database, shared by any number of threads.
 
@@ -115,17 +104,19 @@ class Database:
         """Whose database this is, as a message says it, once a session found it."""
         self._backends: set[int] = set()
         """The server's processes of the sessions that were made here, ended ones included."""
-        self._pool: ConnectionPool[Connection] = _OwnPool(
-            dsn,
-            connection_class=self._connection_class(),
-            kwargs=self.address.parameters(connect_timeout_s),
-            min_size=min_size,
-            max_size=max_size,
-            configure=self._configure,
-            reconnect_timeout=RETRY_S,
-            open=False,
+        connection_class = self._connection_class()
+        self._pool = OwnPool(
+            lambda: DriverPool(
+                dsn,
+                connection_class=connection_class,
+                kwargs=self.address.parameters(connect_timeout_s),
+                min_size=min_size,
+                max_size=max_size,
+                configure=self._configure,
+                reconnect_timeout=RETRY_S,
+                open=False,
+            )
         )
-        self._pool.open(wait=False)
 
     def close(self) -> None:
         """Close every connection; a second call does nothing."""
@@ -162,7 +153,7 @@ class Database:
         deadline = time.monotonic() + wait_s
         while True:
             try:
-                connection = self._pool.getconn(timeout=max(0.0, deadline - time.monotonic()))
+                connection = self._pool.lend(max(0.0, deadline - time.monotonic()))
             except PoolClosed as error:
                 raise StoreUnavailableError(
                     f"this program has closed its connections to {self.address}",
@@ -178,7 +169,7 @@ class Database:
                 # What a restarted server left behind: the pool makes a new one of it.
                 self._failure = error
                 connection.close()
-                self._pool.putconn(connection)
+                self._pool.give_back(connection)
             else:
                 self._failure = None
                 return connection
@@ -188,7 +179,7 @@ class Database:
         if not self._process.is_current:
             return  # the pool's locks may be held by threads that a forked child does not have
         connection.answered_at = time.monotonic()
-        self._pool.putconn(connection)
+        self._pool.give_back(connection)
 
     @contextmanager
     def session(self, doing: str) -> Iterator[Connection]:
@@ -237,7 +228,7 @@ class Database:
         return self._backends.issuperset(backends)
 
     def _no_connection(self) -> StoreUnavailableError:
-        if self._failure is None and self._pool.get_stats()["pool_size"] >= self._max_size:
+        if self._failure is None and self._pool.driver.get_stats()["pool_size"] >= self._max_size:
             return StoreUnavailableError(
                 f"all {self._max_size} connections to {self.address} are busy",
                 remedy="raise database.pool_max_size, or write with fewer threads",

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+import signal
 import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from reserved_ports import reserved_port
+from waiting import until
 
 from aerotile.adapters.memory.example_jpeg import example_metadata
 from aerotile.adapters.postgres.address import DatabaseAddress
@@ -246,6 +248,94 @@ def test_when_every_connection_is_busy_that_is_what_is_said(migrated_database: s
                 store.total_disk_bytes()
         database.connect_timeout_s = patience_s
         assert store.total_disk_bytes() == 0
+
+
+@contextmanager
+def interrupted_once(it_is_so: Callable[[], bool]) -> Iterator[None]:
+    """A signal raises `KeyboardInterrupt` in this thread, within the block, once it is so."""
+    main = threading.get_ident()
+
+    def interrupt() -> None:
+        until(it_is_so)
+        signal.pthread_kill(main, signal.SIGALRM)
+
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(interrupt)
+            yield
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_calls_that_are_interrupted_while_they_wait_for_a_connection_use_none_up(
+    migrated_database: str,
+) -> None:
+    with Database(migrated_database, max_size=1) as database:
+        store = PostgresTileMetadataStore(database)
+
+        def is_waiting() -> bool:
+            return database._pool.driver.get_stats().get("requests_waiting", 0) > 0
+
+        for _ in range(2):
+            with database.connection(), interrupted_once(is_waiting), pytest.raises(KeyboardInterrupt):
+                store.total_disk_bytes()
+            assert store.total_disk_bytes() == 0
+
+
+def test_a_connection_whose_borrower_was_interrupted_is_replaced(migrated_database: str) -> None:
+    with Database(migrated_database, max_size=1) as database:
+        database.take()  # and never given back
+        assert PostgresTileMetadataStore(database).total_disk_bytes() == 0
+
+
+def test_an_interrupt_while_the_pool_grows_uses_no_connection_up(
+    migrated_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(task: object) -> None:
+        raise KeyboardInterrupt
+
+    with Database(migrated_database, min_size=0, max_size=1) as database:
+        with monkeypatch.context() as patched:
+            patched.setattr(database._pool.driver, "run_task", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                database.take()
+        assert PostgresTileMetadataStore(database).total_disk_bytes() == 0
+
+
+def test_calls_that_wait_for_a_pool_that_is_replaced_wait_for_its_successor(migrated_database: str) -> None:
+    with Database(migrated_database, max_size=1) as database, ThreadPoolExecutor(1) as threads:
+        before = database._pool.driver
+        with database.connection():
+            waiting = threads.submit(database.fetch_all, "asking", "SELECT 1")
+            until(lambda: before.get_stats().get("requests_waiting", 0) > 0)
+            before.is_damaged = True
+            with database.connection():
+                assert database._pool.driver is not before
+        assert waiting.result() == [(1,)]
+
+
+def test_a_damaged_pool_that_holds_its_lock_for_ever_is_left_behind(
+    migrated_database: str,
+) -> None:
+    database = Database(migrated_database)
+    damaged = database._pool.driver
+    has_ended, is_held = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with damaged._lock:
+            is_held.set()
+            has_ended.wait()
+
+    with ThreadPoolExecutor(1) as threads:
+        try:
+            threads.submit(hold)
+            is_held.wait()
+            damaged.is_damaged = True
+            assert database.fetch_all("asking", "SELECT 1") == [(1,)]
+            database.close()
+        finally:
+            has_ended.set()
 
 
 def test_a_closed_database_says_so(migrated_database: str) -> None:

@@ -39,7 +39,7 @@ locks = {
     "factories": composition._runtimes_lock,
     "runtime": runtime._lock,
     "catalogue": store._sync._lock,
-    "pool": database._pool._lock,
+    "pool": database._pool.driver._lock,
 }
 
 def call_factory():

@@ -1,0 +1,105 @@
+"""The driver's pool, for processes that fork and for threads that a signal interrupts."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+from psycopg_pool import ConnectionPool, PoolClosed
+
+from ..own_process import OwnProcess
+from .address import Connection, Lender
+
+_CLOSING_S = 6.0
+"""How long `close` waits at most: the driver waits 5 s for its threads."""
+
+
+class DriverPool(ConnectionPool[Connection], Lender):
+    """A pool that a forked child collects without waiting for locks of threads that it does not have.
+
+    Once damaged, it may count a connection for ever that nobody has, make no other one, or hold its lock.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._process = OwnProcess()
+        super().__init__(*args, **options)
+
+    def __del__(self) -> None:
+        if self._process.is_current:
+            super().__del__()
+
+
+class OwnPool:
+    """Lends the connections of a driver's pool, and replaces that pool once an interrupt has damaged it.
+
+    A connection that a replaced pool lent is closed when it is given back; until then there may be more
+    connections than a pool has at most. Any number of threads may use it.
+    """
+
+    def __init__(self, make: Callable[[], DriverPool]) -> None:
+        """`make` returns a pool that is not open yet."""
+        self._make = make
+        self._replacing = threading.Lock()
+        self._is_closed = False
+        self.driver = make()
+        """The pool in use."""
+        self.driver.open(wait=False)
+
+    def lend(self, timeout_s: float) -> Connection:
+        """A connection, for `give_back`. Raises the driver's errors."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            pool = self._undamaged()
+            try:
+                connection = pool.getconn(timeout=max(0.0, deadline - time.monotonic()))
+                connection.lender = pool
+                return connection
+            except PoolClosed:
+                if pool is self.driver:
+                    raise
+            except psycopg.Error:
+                raise
+            except BaseException:
+                pool.is_damaged = True
+                raise
+
+    def give_back(self, connection: Connection) -> None:
+        """Return a lent connection to its pool, which replaces it when it is closed."""
+        pool, connection.lender = connection.lender, None
+        assert isinstance(pool, DriverPool)
+        try:
+            pool.putconn(connection)
+        except BaseException:
+            pool.is_damaged = True
+            raise
+
+    def close(self) -> None:
+        """Close every connection; a second call does nothing. An interrupt ends the wait for it only."""
+        with self._replacing:
+            self._is_closed = True
+            pool = self.driver
+        closing = _thread_that_closes(pool)
+        try:
+            closing.start()
+        except RuntimeError:  # the interpreter is about to exit
+            pool.close()
+        else:
+            closing.join(_CLOSING_S)
+
+    def _undamaged(self) -> DriverPool:
+        if self.driver.is_damaged:
+            with self._replacing:
+                if self.driver.is_damaged and not self._is_closed:
+                    new = self._make()
+                    new.open(wait=False)
+                    damaged, self.driver = self.driver, new
+                    _thread_that_closes(damaged).start()
+        return self.driver
+
+
+def _thread_that_closes(pool: DriverPool) -> threading.Thread:
+    # An interrupted thread may hold a lock of the pool for ever: its user must not wait for it.
+    return threading.Thread(target=pool.close, name="aerotile-closing-pool", daemon=True)
