@@ -32,7 +32,9 @@ class OpenFolder:
         return self.descriptor
 
     def __del__(self, close: Callable[[int], None] = os.close) -> None:  # at exit, `os` may be gone already
-        close(self.descriptor)
+        descriptor = getattr(self, "descriptor", None)  # not there where the construction was interrupted
+        if descriptor is not None:
+            close(descriptor)
 
 
 def open_below(folder: OpenFolder, path: str) -> OpenFolder:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ from ...domain.ports.tile_rows import AwaitedInsert
 from ...ext import AwaitedInsert as CompiledAwaitedInsert
 from ...ext import GatedWrite, add_sidecars, rename_all, sync_file_system, write_temporaries
 from .batch_placement import PlacedBatch, folder_by_folder
+from .batch_threads import BatchThreads, Task
 from .disk import Disk
 from .errors import disk_errors, store_unavailable
 from .folders import FolderMaker, OpenFolder, device_of, open_again, open_below
@@ -40,8 +41,7 @@ class Placement:
         self._disk = disk
         self._threads = threads
         self._folders = FolderMaker()
-        # Its threads start with the first batch and end with this object.
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="aerotile-files")
+        self._batch_threads = BatchThreads(threads)
 
     def prewrite(self, root: OpenFolder, file: StagedFile, awaited: AwaitedInsert | None) -> None:
         """Write the bytes to unlinked files; then wait for the answer to `awaited`.
@@ -105,7 +105,7 @@ class Placement:
             self._begin_prewriting(open_root, files, batch)
             yield
         finally:
-            batch.wait()
+            batch.stop()
             left = [file for file in files if file.write.has_temporaries]
             if left:
                 self._withdraw_quietly(open_root(), left)
@@ -124,9 +124,12 @@ class Placement:
         except (OSError, StoreUnavailableError):
             return
         in_order = [files[position] for position in folder_by_folder(files)]
-        for some in self._slices(in_order):
-            batch.writing.append((some, self._pool.submit(self._write_temporaries, root, some)))
-        batch.synced = self._pool.submit(batch.sync)  # by then the pool has begun with every slice
+        batch.writing = [
+            (some, Task(partial(self._write_temporaries, root, some))) for some in self._slices(in_order)
+        ]
+        batch.synced = Task(batch.sync)
+        # In this order: a thread that syncs waits for slices which others have begun.
+        self._batch_threads.begin([*(task for _, task in batch.writing), batch.synced])
         for file in files:
             file.prewritten = batch
 
@@ -228,9 +231,13 @@ class Placement:
         slices = self._slices(items)
         if len(slices) < 2:
             return [result for some in slices for result in work(some)]
-        working = [self._pool.submit(work, some) for some in slices]
-        wait(working)  # no thread is still working when an error is raised below
-        return [result for done in working for result in done.result()]
+        tasks = [Task(partial(work, some)) for some in slices]
+        try:
+            self._batch_threads.begin(tasks)
+            return [result for task in tasks for result in task.result()]
+        finally:
+            for task in tasks:  # no thread is still working when an error is raised
+                task.stop()
 
     def _slices(self, items: Sequence[T]) -> list[Sequence[T]]:
         size = max(_SMALLEST_SLICE, -(-len(items) // (_SLICES_PER_THREAD * self._threads)))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Future, wait
 from typing import TypeAlias
 
 from ...domain.ports.tile_files import StagedTile
 from ...ext import GatedWrite, sync_file_system
+from .batch_threads import Task
 from .folders import OpenFolder
 from .layout import TilePath, second_name, sidecar_line, temporary_name
 
@@ -56,13 +56,14 @@ class PrewrittenBatch:
     """Opened before the first write, so that its sync reports the errors of every write."""
 
     def __init__(self) -> None:
-        self.writing: list[tuple[Sequence[StagedFile], Future[list[OSError | None]]]] = []
-        """Slices of the batch; each future returns the error of each file of its slice."""
-        self.synced: Future[OSError | None] | None = None
+        self.writing: list[tuple[Sequence[StagedFile], Task[list[OSError | None]]]] = []
+        """Slices of the batch; each task returns the error of each file of its slice."""
+        self.synced: Task[OSError | None] | None = None
 
     def sync(self) -> OSError | None:
         """Sync the file system once every slice is written; returns why that failed."""
-        wait([done for _, done in self.writing])
+        for _, task in self.writing:
+            task.wait()
         try:
             sync_file_system(self.descriptor.fileno())
         except OSError as error:
@@ -73,13 +74,14 @@ class PrewrittenBatch:
         """Wait until the temporaries are on the disk; returns why they are not."""
         return None if self.synced is None else self.synced.result()
 
-    def wait(self) -> None:
-        """Wait until no thread works on this batch."""
-        wait([done for _, done in self.writing])
+    def stop(self) -> None:
+        """Wait until no thread works on this batch; what no thread has begun is not done."""
+        for _, task in self.writing:
+            task.stop()
         if self.synced is not None:
-            wait([self.synced])
+            self.synced.stop()
 
     def errors(self) -> dict[StagedFile, OSError | None]:
         """The error of each file that was tried, or None. Waits; raises what stopped a thread."""
-        tried = [(files, done.result()) for files, done in self.writing]
+        tried = [(files, task.result()) for files, task in self.writing]
         return {file: error for files, errors in tried for file, error in zip(files, errors, strict=True)}

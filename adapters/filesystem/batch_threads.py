@@ -1,0 +1,113 @@
+"""Threads for the slices of batches."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Task(Generic[T]):
+    """Work that a thread does, and its result. Its waits end where a signal's handler raises."""
+
+    # Only locks: an interrupt can't leave one held, as it can that within a `Condition` or an `Event`.
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work = work
+        self._begun = threading.Lock()
+        """Held for ever by who does the work, or keeps it from being done."""
+        self._under_way = threading.Lock()
+        """Held until the work has ended."""
+        self._under_way.acquire()
+        self._result: T | None = None
+        self._error: BaseException | None = None
+
+    def do(self) -> None:
+        """Do the work, unless it was stopped."""
+        if not self._begun.acquire(blocking=False):
+            return
+        try:
+            self._result = self._work()
+        except BaseException as error:  # noqa: BLE001  # raised again by `result`
+            self._error = error
+        self._under_way.release()
+
+    def wait(self) -> None:
+        """Wait until the work has ended."""
+        with self._under_way:
+            pass
+
+    def result(self) -> T:
+        """Wait for the result; raises the error of the work."""
+        self.wait()
+        error, self._error = self._error, None
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error  # else the error and its traceback would keep each other alive
+        return self._result  # type: ignore[return-value]  # set when there was no error
+
+    def stop(self) -> None:
+        """Keep the work from being begun; where it has, wait until it has ended."""
+        if self._begun.acquire(blocking=False):
+            self._under_way.release()
+        else:
+            self.wait()
+
+
+class BatchThreads:
+    """Does tasks in the order in which they are given. Its threads end with this object.
+
+    They start with the first task. They are daemon threads: the interpreter exits without them.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._starting = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._tasks: SimpleQueue[Task[Any] | None] = SimpleQueue()
+        self._are_started = False
+        weakref.finalize(self, _end, self._tasks).atexit = False
+
+    def begin(self, tasks: Sequence[Task[Any]]) -> None:
+        """Have `tasks` done. Raises `RuntimeError`, and none is done, where no thread can be started.
+
+        After an interrupt the caller stops each of them.
+        """
+        if not self._are_started:
+            self._start()
+        for task in tasks:
+            self._tasks.put(task)
+
+    def _start(self) -> None:
+        with self._starting:
+            # An interrupted start may have left some.
+            self._threads = [thread for thread in self._threads if thread.is_alive()]
+            while len(self._threads) < self._count:
+                thread = threading.Thread(
+                    target=_work, args=(self._tasks,), name="aerotile-files", daemon=True
+                )
+                self._threads.append(thread)
+                try:
+                    thread.start()
+                except RuntimeError:
+                    if len(self._threads) == 1:
+                        raise
+                    return  # fewer do
+            self._are_started = True
+
+
+def _work(tasks: SimpleQueue[Task[Any] | None]) -> None:
+    while (task := tasks.get()) is not None:
+        task.do()
+        del task  # its result is freed with the batch, not with the next task
+    tasks.put(None)  # for the next thread
+
+
+def _end(tasks: SimpleQueue[Task[Any] | None]) -> None:
+    tasks.put(None)
