@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import weakref
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from types import TracebackType
@@ -62,8 +63,9 @@ class CatalogueSync:
         self._querying = threading.Lock()
         """Held from a query until its answer is in the catalogue; taken before `_lock`."""
         self._lock = threading.Lock()
-        self._changing: dict[TileId, int] = {}
-        """Tiles that this process is changing, with the number of changes."""
+        self._changes: dict[weakref.ref[Change], Collection[TileId]] = {}
+        """The changes that this process is making, with their tiles. A change that was collected before its
+        end was interrupted: it is ended by the next call."""
         self._notices: dict[TileId, set[ChangeKind]] = {}
         """Notices about tiles that this process is changing."""
         self._unsettled: set[TileId] = set()
@@ -79,33 +81,49 @@ class CatalogueSync:
         """The context of a change that this process makes to rows, up to its catalogue entry."""
         return Change(self, tile_ids)
 
-    def begin_change(self, tile_ids: Collection[TileId]) -> None:
+    def begin_change(self, change: Change, tile_ids: Collection[TileId]) -> None:
         """What a `Change` does first."""
         with self._lock:
-            for tile_id in tile_ids:
-                self._changing[tile_id] = self._changing.get(tile_id, 0) + 1
+            self._changes[weakref.ref(change)] = tile_ids
             for queue in (self._unsettled, self._queried):
                 for tile_id in queue.intersection(tile_ids) if queue else ():
                     queue.discard(tile_id)
                     self._note(tile_id, ChangeKind.CHANGED)
-
-    def end_change(self, tile_ids: Collection[TileId], *, outcome_unknown: bool) -> None:
-        """What a `Change` does last."""
-        with self._lock:
             before = len(self._unsettled)
-            for tile_id in tile_ids:
-                if outcome_unknown:
-                    self._note(tile_id, ChangeKind.CHANGED)
-                self._changing[tile_id] -= 1
-                if not self._changing[tile_id]:
-                    del self._changing[tile_id]
-                    self.flight_limit.release(tile_id)
-                    notices = self._notices.pop(tile_id, None)
-                    if notices and any(self._is_news(kind, tile_id) for kind in notices):
-                        self._unsettled.add(tile_id)
+            self._end_interrupted()
             more = len(self._unsettled) > before
         if more:
             self._when_unsettled()
+
+    def end_change(self, change: Change, *, outcome_unknown: bool) -> None:
+        """What a `Change` does last."""
+        with self._lock:
+            before = len(self._unsettled)
+            self._end(weakref.ref(change), outcome_unknown=outcome_unknown)
+            more = len(self._unsettled) > before
+        if more:
+            self._when_unsettled()
+
+    def _end_interrupted(self) -> None:
+        for change in [each for each in self._changes if each() is None]:
+            self._end(change, outcome_unknown=True)
+
+    def _end(self, change: weakref.ref[Change], *, outcome_unknown: bool) -> None:
+        """End a change. Where an interrupt stops this, it is done again."""
+        tile_ids = self._changes[change]
+        others = [those for other, those in self._changes.items() if other is not change]
+        for tile_id in tile_ids:
+            if outcome_unknown:
+                self._note(tile_id, ChangeKind.CHANGED)
+            if not any(tile_id in those for those in others):
+                self.flight_limit.release(tile_id)
+                notices = self._notices.pop(tile_id, None)
+                if notices and any(self._is_news(kind, tile_id) for kind in notices):
+                    self._unsettled.add(tile_id)
+        del self._changes[change]
+
+    def _is_changing(self, tile_id: TileId) -> bool:
+        return any(tile_id in tile_ids for tile_ids in self._changes.values())
 
     def settle_own(self, stored: TileMetadataPersistent) -> TileMetadataPersistent | None:
         """Settle a replacement that this process committed, enter the tile's row as of then, and return it.
@@ -113,8 +131,8 @@ class CatalogueSync:
         Readers may find the old file or the new one until then. Raises `StoreUnavailableError`.
         """
         placing = stored.tile_id, stored.content_sha256
-        self._placing.add(placing)
         try:
+            self._placing.add(placing)
             with self._settling_own:
                 row = settle_replacement(self._rows, self._files, stored.tile_id)
                 self._set(stored.tile_id, row)
@@ -173,9 +191,10 @@ class CatalogueSync:
         Raises `StoreUnavailableError`; tiles that could not be settled wait for the next call.
         """
         with self._lock:
+            self._end_interrupted()
             for change in changes:
                 tile_id = change.tile_id
-                if tile_id in self._changing:
+                if self._is_changing(tile_id):
                     self._note(tile_id, change.kind)
                 elif tile_id in self._queried or self._is_news(change.kind, tile_id):
                     self._unsettled.add(tile_id)
@@ -188,7 +207,7 @@ class CatalogueSync:
     def forget_missing(self, tile_id: TileId) -> None:
         """Take out a tile whose file a reader did not find, unless the file exists by now."""
         with self._lock:
-            if tile_id not in self._changing and not self._files.exists(tile_id):
+            if not self._is_changing(tile_id) and not self._files.exists(tile_id):
                 self.remove(tile_id)
 
     def reload(self) -> None:
@@ -200,8 +219,9 @@ class CatalogueSync:
         with self._querying, self._lock:
             mark = self.catalogue.mark()
             # A change may commit before the rows are read and enter its older state after that.
-            for tile_id in self._changing:
-                self._note(tile_id, ChangeKind.CHANGED)
+            for tile_ids in self._changes.values():
+                for tile_id in tile_ids:
+                    self._note(tile_id, ChangeKind.CHANGED)
         self.catalogue.load(*columns_of(self._rows.committed()), since=mark)
         stuck = self._settle_replacements(self._rows.unsettled())
         for tile_id in stuck:
@@ -287,16 +307,16 @@ class CatalogueSync:
 class Change:
     """A change of rows under way; see `CatalogueSync.changing`."""
 
-    __slots__ = ("_sync", "_tile_ids")
+    __slots__ = ("__weakref__", "_sync", "_tile_ids")
 
     def __init__(self, sync: CatalogueSync, tile_ids: Collection[TileId]) -> None:
         self._sync = sync
-        self._tile_ids = tile_ids
+        self._tile_ids = frozenset(tile_ids)
 
     def __enter__(self) -> None:
-        self._sync.begin_change(self._tile_ids)
+        self._sync.begin_change(self, self._tile_ids)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._sync.end_change(self._tile_ids, outcome_unknown=isinstance(error, CommitOutcomeUnknownError))
+        self._sync.end_change(self, outcome_unknown=isinstance(error, CommitOutcomeUnknownError))

@@ -75,6 +75,15 @@ def test_what_was_in_doubt_before_our_own_change_is_not_asked_in_the_middle_of_i
     assert site.agrees()
 
 
+def test_a_change_that_never_ended_because_of_an_interrupt_leaves_its_tile_to_others(site: Site) -> None:
+    interrupted = site.follower.changing([A])
+    interrupted.__enter__()
+    del interrupted
+    site.commit(A)
+    site.tell()
+    assert site.agrees()
+
+
 def test_an_answer_that_a_notice_overtook_is_asked_for_again(site: Site) -> None:
     """A store asks about a tile that it could not evict; the feed hears of its removal in the meantime."""
     telling = threading.Thread(target=site.tell)
