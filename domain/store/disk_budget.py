@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -30,20 +30,23 @@ _log = logging.getLogger("aerotile.budget")
 
 
 class Reservation:
-    """Room reserved for one write; released when the context is left, or by the next write once collected."""
+    """Room reserved for one write, until the context is left or this object is collected."""
 
-    __slots__ = ("_enforcer", "_needed_bytes", "_onboard")
+    # The room is counted over these objects: no interrupt can leave it reserved.
+    __slots__ = ("__weakref__", "_enforcer", "is_held", "needed_bytes", "onboard")
 
     def __init__(self, enforcer: CacheBudgetEnforcer, needed_bytes: int, onboard: bool) -> None:
-        self._needed_bytes = needed_bytes
-        self._onboard = onboard
-        self._enforcer: CacheBudgetEnforcer | None = enforcer  # last, see `__del__`
+        self._enforcer = enforcer
+        self.needed_bytes = needed_bytes
+        self.onboard = onboard
+        self.is_held = True
 
     def release(self, *, was_taken: bool = False) -> None:
         """Give the room back; a second call does nothing. `was_taken`: another process took it first."""
-        enforcer, self._enforcer = self._enforcer, None
-        if enforcer is not None:
-            enforcer.release(self._needed_bytes, onboard=self._onboard, was_taken=was_taken)
+        if self.is_held:
+            self.is_held = False
+            if was_taken:
+                self._enforcer.note_lost_race()
 
     def __enter__(self) -> Reservation:
         return self
@@ -52,12 +55,6 @@ class Reservation:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release(was_taken=isinstance(error, HeadroomTakenError))
-
-    def __del__(self) -> None:
-        # A garbage collection may run this on a thread that holds the enforcer's lock.
-        enforcer = getattr(self, "_enforcer", None)  # not there where the construction was interrupted
-        if enforcer is not None:
-            enforcer.abandoned.append((self._needed_bytes, self._onboard))
 
 
 @attrs.define
@@ -69,7 +66,6 @@ class _Limit:
     """Footprints of the committed tiles that the catalogue knows."""
     committed_bytes: Callable[[], int]
     """The same as the database counts them."""
-    reserved_bytes: int = 0
     unlisted_bytes: int = 0
     """Bytes that the last query counted and the catalogue did not: rows without a file, and tiles that
     others had just written. Too high a value causes a query, too low a value a lost race."""
@@ -78,10 +74,10 @@ class _Limit:
     refusal: str | None = None
     """Why the last write that asked for room was refused; None: it was given room."""
 
-    def has_room(self, needed_bytes: int) -> bool:
-        """Whether there is room according to the catalogue."""
+    def has_room(self, needed_bytes: int, reserved_bytes: int) -> bool:
+        """Whether there is room according to the catalogue; `reserved_bytes` were counted just before."""
         # A write that was just committed is in the total and still reserved: counted twice, never missed.
-        return self.known_bytes() + self.unlisted_bytes + self.reserved_bytes + needed_bytes <= self.max_bytes
+        return self.known_bytes() + self.unlisted_bytes + reserved_bytes + needed_bytes <= self.max_bytes
 
     def missing_bytes(self, needed_bytes: int, reserved_bytes: int) -> int:
         """How many bytes must go according to the database; 0 or less: there is room."""
@@ -139,8 +135,7 @@ class CacheBudgetEnforcer:
         self._before_sweep = before_sweep
         self._sweep_lock = threading.Lock()
         self._lock = threading.Lock()
-        self.abandoned: deque[tuple[int, bool]] = deque()
-        """Reservations that were collected before their release; the next count of the room ends them."""
+        self._reservations: list[weakref.ref[Reservation]] = []
         self._lost_a_race = False
         self._sweeping = False
         self._tallies: list[EvictionTally] = []
@@ -170,9 +165,9 @@ class CacheBudgetEnforcer:
             if needed_bytes > limit.max_bytes:
                 raise self._exhausted(needed_bytes, limit, onboard)
         with self._lock:
-            self._end_abandoned()
-            has_room = self._budget.has_room(needed_bytes) and (
-                not onboard or self._share.has_room(needed_bytes)
+            reserved = self._reserved_bytes(limits)
+            has_room = all(
+                limit.has_room(needed_bytes, bytes_) for limit, bytes_ in zip(limits, reserved, strict=True)
             )
             if has_room and not self._lost_a_race and not self._sweeping and not spare_bytes:
                 return self._reserve(needed_bytes, limits, onboard)
@@ -190,11 +185,9 @@ class CacheBudgetEnforcer:
         """Why the last write, or the last onboard write, was refused; None: both were given room."""
         return self._budget.refusal or self._share.refusal
 
-    def release(self, needed_bytes: int, *, onboard: bool, was_taken: bool) -> None:
-        """End a `Reservation`."""
-        with self._lock:
-            self._end(needed_bytes, onboard)
-            self._lost_a_race |= was_taken
+    def note_lost_race(self) -> None:
+        """Another process took reserved room: the next write asks the database."""
+        self._lost_a_race = True
 
     @contextmanager
     def tally_evictions(self) -> Iterator[EvictionTally]:
@@ -208,19 +201,21 @@ class CacheBudgetEnforcer:
             with self._lock:
                 self._tallies = [other for other in self._tallies if other is not tally]
 
-    def _end(self, needed_bytes: int, onboard: bool) -> None:
-        for limit in (self._budget, self._share) if onboard else (self._budget,):
-            limit.reserved_bytes -= needed_bytes
-
-    def _end_abandoned(self) -> None:
-        while self.abandoned:
-            self._end(*self.abandoned.popleft())
+    def _reserved_bytes(self, limits: Iterable[_Limit]) -> list[int]:
+        """What is reserved of each limit, before their totals are read."""
+        held = [each for known in self._reservations if (each := known()) is not None and each.is_held]
+        self._reservations = [weakref.ref(reservation) for reservation in held]
+        return [
+            sum(each.needed_bytes for each in held if each.onboard or limit is self._budget)
+            for limit in limits
+        ]
 
     def _reserve(self, needed_bytes: int, limits: Iterable[_Limit], onboard: bool) -> Reservation:
         for limit in limits:
-            limit.reserved_bytes += needed_bytes
             limit.refusal = None
-        return Reservation(self, needed_bytes, onboard)
+        reservation = Reservation(self, needed_bytes, onboard)
+        self._reservations.append(weakref.ref(reservation))
+        return reservation
 
     def _make_room(
         self,
@@ -261,8 +256,7 @@ class CacheBudgetEnforcer:
         """How many bytes must go, and for which limit."""
         # Reservations first: a write that commits in between is then counted twice, never missed.
         with self._lock:
-            self._end_abandoned()
-            reserved = [limit.reserved_bytes for limit in limits]
+            reserved = self._reserved_bytes(limits)
             self._lost_a_race = False
         missing = [
             limit.missing_bytes(needed_bytes, bytes_) for limit, bytes_ in zip(limits, reserved, strict=True)
