@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 
 from ..domain.errors import StoreUnavailableError
 from .own_process import OwnProcess
@@ -23,7 +25,8 @@ class BackgroundTask:
         self._name = name
         self._task = task
         self._interval_s = interval_s
-        self._wake = threading.Event()
+        # An interrupt of `wake` leaves no lock of this queue held, as it can that of an `Event`.
+        self._wakes: SimpleQueue[None] = SimpleQueue()
         self._closing = False
         self._process = OwnProcess()
         self._thread = threading.Thread(target=self._run, name=f"aerotile-{name}", daemon=True)
@@ -31,8 +34,8 @@ class BackgroundTask:
 
     def wake(self) -> None:
         """Run the task soon; does not wait for it."""
-        if self._process.is_current:
-            self._wake.set()
+        if self._process.is_current and self._wakes.empty():
+            self._wakes.put(None)
 
     def do_now(self) -> None:
         """Run the task on the calling thread."""
@@ -46,14 +49,16 @@ class BackgroundTask:
         if not self._process.is_current:
             return
         self._closing = True
-        self._wake.set()
+        self._wakes.put(None)
         self._thread.join()
         self.do_now()
 
     def _run(self) -> None:
         while not self._closing:
-            self._wake.wait(self._interval_s)
-            self._wake.clear()
+            with suppress(Empty):
+                self._wakes.get(timeout=self._interval_s)
+                while True:
+                    self._wakes.get_nowait()
             if not self._closing:
                 try:
                     self.do_now()

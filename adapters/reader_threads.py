@@ -34,7 +34,9 @@ class ReaderThreads:
 
     def _reset(self) -> None:
         self._pid = os.getpid()
-        self._changed = threading.Condition()
+        # The readers enter locks only: an interrupt may leave a `Condition` or an `Event` held for ever.
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._waiting: deque[_Read[Any]] = deque()
         self._threads = 0
         self._idle = 0
@@ -50,7 +52,7 @@ class ReaderThreads:
         """
         self._notice_fork()
         read = _Read(work)
-        with self._changed:
+        with self._lock:
             if self._abandoned == self._count or len(self._waiting) >= _MAX_WAITING:
                 self.late_reads += 1
                 raise ReadDeadlineError(tile_id, timeout_s, stalled=True)
@@ -59,17 +61,28 @@ class ReaderThreads:
                 self._changed.notify()
             elif self._threads < self._count:
                 self._start_thread(read)
-        if not read.finished.wait(timeout_s):
-            with self._changed:
-                if not read.finished.is_set():
-                    self.late_reads += 1
-                    read.is_abandoned = True
-                    if read in self._waiting:
-                        self._waiting.remove(read)
-                    else:
-                        self._abandoned += 1
-                    raise ReadDeadlineError(tile_id, timeout_s)
+        is_in_time = False
+        try:
+            is_in_time = read.under_way.acquire(timeout=timeout_s)
+        finally:
+            is_late = not is_in_time and self._abandon(read)
+        if is_late:
+            with self._lock:
+                self.late_reads += 1
+            raise ReadDeadlineError(tile_id, timeout_s)
         return read.outcome()
+
+    def _abandon(self, read: _Read[Any]) -> bool:
+        """Wait for a read no longer; returns whether it has not ended."""
+        with self._lock:
+            if read.has_ended:
+                return False
+            read.is_abandoned = True
+            if read in self._waiting:
+                self._waiting.remove(read)
+            else:
+                self._abandoned += 1
+            return True
 
     @property
     def hanging_threads(self) -> int:
@@ -79,7 +92,7 @@ class ReaderThreads:
     def close(self) -> None:
         """End each thread after its current read; does not wait for the threads."""
         self._notice_fork()
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._changed.notify_all()
 
@@ -100,7 +113,7 @@ class ReaderThreads:
 
     def _work(self) -> None:
         while True:
-            with self._changed:
+            with self._lock:
                 self._idle += 1
                 while not self._waiting and not self._closed:
                     self._changed.wait()
@@ -110,10 +123,11 @@ class ReaderThreads:
                     return
                 read = self._waiting.popleft()
             read.do()
-            with self._changed:
-                read.finished.set()
+            with self._lock:
+                read.has_ended = True
                 if read.is_abandoned:
                     self._abandoned -= 1
+            read.under_way.release()
             del read  # an abandoned result is freed now, not with the next read
 
 
@@ -124,7 +138,10 @@ class _Read(Generic[T]):
         self._work = work
         self._result: T | None = None
         self._error: BaseException | None = None
-        self.finished = threading.Event()
+        self.under_way = threading.Lock()
+        """Held until the read has ended, then by its reader."""
+        self.under_way.acquire()
+        self.has_ended = False
         self.is_abandoned = False
 
     def do(self) -> None:

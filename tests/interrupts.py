@@ -1,11 +1,18 @@
-"""A signal's handler that raises, at each point of a call where the interpreter runs such handlers."""
+"""Signals' handlers that raise in the middle of a call."""
 
 from __future__ import annotations
 
+import inspect
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+
+from waiting import until
 
 import aerotile
 
@@ -17,12 +24,16 @@ def interrupt_at(step: int, call: Callable[[], object], *, within: tuple[str, ..
     """Make the call, with a `KeyboardInterrupt` at its step of that number; whether it has so many.
 
     A step is the entry of a function, or the return of a compiled one, in files whose paths begin so.
+    A generator's closing looks like its entry, and is none.
     """
     steps = 0
 
     def profile(frame: FrameType, event: str, argument: object) -> None:
         nonlocal steps
-        if event in ("call", "c_return") and frame.f_code.co_filename.startswith(within):
+        is_step = event == "c_return" or (
+            event == "call" and not frame.f_code.co_flags & inspect.CO_GENERATOR
+        )
+        if is_step and frame.f_code.co_filename.startswith(within):
             steps += 1
             if steps == step:
                 sys.setprofile(None)
@@ -36,3 +47,21 @@ def interrupt_at(step: int, call: Callable[[], object], *, within: tuple[str, ..
     finally:
         sys.setprofile(None)
     return steps >= step
+
+
+@contextmanager
+def interrupted_once(it_is_so: Callable[[], bool]) -> Iterator[None]:
+    """A signal raises `KeyboardInterrupt` in this thread, within the block, once it is so."""
+    main = threading.get_ident()
+
+    def interrupt() -> None:
+        until(it_is_so)
+        signal.pthread_kill(main, signal.SIGALRM)
+
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(interrupt)
+            yield
+    finally:
+        signal.signal(signal.SIGALRM, before)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-import signal
 import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime, timezone
 
 import psycopg
 import pytest
+from interrupts import interrupted_once
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from reserved_ports import reserved_port
 from waiting import until
@@ -248,24 +248,6 @@ def test_when_every_connection_is_busy_that_is_what_is_said(migrated_database: s
                 store.total_disk_bytes()
         database.connect_timeout_s = patience_s
         assert store.total_disk_bytes() == 0
-
-
-@contextmanager
-def interrupted_once(it_is_so: Callable[[], bool]) -> Iterator[None]:
-    """A signal raises `KeyboardInterrupt` in this thread, within the block, once it is so."""
-    main = threading.get_ident()
-
-    def interrupt() -> None:
-        until(it_is_so)
-        signal.pthread_kill(main, signal.SIGALRM)
-
-    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    try:
-        with ThreadPoolExecutor(1) as pool:
-            pool.submit(interrupt)
-            yield
-    finally:
-        signal.signal(signal.SIGALRM, before)
 
 
 def test_calls_that_are_interrupted_while_they_wait_for_a_connection_use_none_up(

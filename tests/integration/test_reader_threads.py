@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import attrs
 import pytest
+from interrupts import interrupted_once
 from waiting import until
 
 from aerotile.adapters.reader_threads import ReaderThreads
@@ -66,6 +67,20 @@ def hang(threads: ReaderThreads, disk: Disk, read: Callable[[], object] | None =
 def hang_all(threads: ReaderThreads, disk: Disk) -> None:
     hang(threads, disk)
     hang(threads, disk)
+
+
+def test_readers_that_are_interrupted_leave_their_threads_counted_as_hanging(
+    threads: ReaderThreads, disk: Disk
+) -> None:
+    for count in (1, 2):
+        with interrupted_once(lambda: disk.asked.acquire(blocking=False)), pytest.raises(KeyboardInterrupt):
+            threads.run(disk.read, TILE, LONG_S)
+        assert threads.hanging_threads == count
+    with pytest.raises(ReadDeadlineError):
+        threads.run(disk.read, TILE, LONG_S)  # immediately
+    disk.answers.set()
+    until(lambda: threads.hanging_threads == 0)
+    assert threads.run(disk.read, TILE, LONG_S) == b"pixels"
 
 
 def test_what_is_read_in_time_is_returned(threads: ReaderThreads) -> None:
