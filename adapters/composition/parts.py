@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ...domain.errors import AerotileError
 from ...domain.lookups.recorded_index import RecordsLater
 from ...domain.store.recall_guard import RecallGuard
 from ..background import BackgroundTask
@@ -38,14 +39,24 @@ class Parts:
     def close(self) -> None:
         """Close the parts, the last built first, also behind one that fails; its error is raised at the end.
 
-        Does nothing a second time, and in a child forked since.
+        A second call closes the parts that a signal's handler kept from it by raising, and else does nothing.
+        Does nothing in a child forked since.
         """
         if not self.process.is_current:
             return
         with self._lock, ExitStack() as closing:
             for close in self._closers:
-                closing.callback(close)
-            self._closers.clear()
+                closing.callback(self._close_part, close)
+
+    def _close_part(self, close: Callable[[], None]) -> None:
+        try:
+            close()
+        except TimeoutError:  # of a signal's handler
+            raise
+        except (AerotileError, OSError):  # the part's own: it would fail again
+            self._closers.remove(close)
+            raise
+        self._closers.remove(close)
 
     def part(self, name: str) -> Any:
         """A part by its attribute name, built by one thread only."""

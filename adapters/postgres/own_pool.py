@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -90,14 +91,22 @@ class OwnPool:
             closing.join(_CLOSING_S)
 
     def _undamaged(self) -> DriverPool:
-        if self.driver.is_damaged:
-            with self._replacing:
-                if self.driver.is_damaged and not self._is_closed:
-                    new = self._make()
-                    new.open(wait=False)
-                    damaged, self.driver = self.driver, new
-                    _thread_that_closes(damaged).start()
+        damaged = self.driver
+        if damaged.is_damaged:
+            # On another thread, where no signal's handler runs: a pool that is half open is never closed.
+            replacing = threading.Thread(target=self._replace, args=(damaged,), daemon=True)
+            with suppress(RuntimeError):  # no thread can be started: the next call tries again
+                replacing.start()
+                replacing.join()
         return self.driver
+
+    def _replace(self, damaged: DriverPool) -> None:
+        with self._replacing, suppress(RuntimeError):
+            if self.driver is damaged and not self._is_closed:
+                new = self._make()
+                new.open(wait=False)
+                self.driver = new
+                _thread_that_closes(damaged).start()
 
 
 def _thread_that_closes(pool: DriverPool) -> threading.Thread:
