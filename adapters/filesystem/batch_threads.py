@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from _thread import start_new_thread
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -63,43 +64,37 @@ class Task(Generic[T]):
 class BatchThreads:
     """Does tasks in the order in which they are given. Its threads end with this object.
 
-    They start with the first task. They are daemon threads: the interpreter exits without them.
+    They start with the first task. The interpreter exits without them.
     """
 
     def __init__(self, count: int) -> None:
         self._count = count
+        self._started = 0
         self._starting = threading.Lock()
-        self._threads: list[threading.Thread] = []
         self._tasks: SimpleQueue[Task[Any] | None] = SimpleQueue()
-        self._are_started = False
-        weakref.finalize(self, _end, self._tasks).atexit = False
+        weakref.finalize(self, self._tasks.put, None).atexit = False
 
     def begin(self, tasks: Sequence[Task[Any]]) -> None:
         """Have `tasks` done. Raises `RuntimeError`, and none is done, where no thread can be started.
 
         After an interrupt the caller stops each of them.
         """
-        if not self._are_started:
+        if self._started < self._count:
             self._start()
         for task in tasks:
             self._tasks.put(task)
 
     def _start(self) -> None:
         with self._starting:
-            # An interrupted start may have left some.
-            self._threads = [thread for thread in self._threads if thread.is_alive()]
-            while len(self._threads) < self._count:
-                thread = threading.Thread(
-                    target=_work, args=(self._tasks,), name="aerotile-files", daemon=True
-                )
-                self._threads.append(thread)
+            while self._started < self._count:
                 try:
-                    thread.start()
+                    # `Thread.start` enters an `Event`, whose lock an interrupt may leave held.
+                    start_new_thread(_work, (self._tasks,))
                 except RuntimeError:
-                    if len(self._threads) == 1:
+                    if not self._started:
                         raise
                     return  # fewer do
-            self._are_started = True
+                self._started += 1
 
 
 def _work(tasks: SimpleQueue[Task[Any] | None]) -> None:
@@ -107,7 +102,3 @@ def _work(tasks: SimpleQueue[Task[Any] | None]) -> None:
         task.do()
         del task  # its result is freed with the batch, not with the next task
     tasks.put(None)  # for the next thread
-
-
-def _end(tasks: SimpleQueue[Task[Any] | None]) -> None:
-    tasks.put(None)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from _thread import start_new_thread
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -82,22 +84,16 @@ class OwnPool:
         with self._replacing:
             self._is_closed = True
             pool = self.driver
-        closing = _thread_that_closes(pool)
         try:
-            closing.start()
+            _beside(pool.close, _CLOSING_S)
         except RuntimeError:  # the interpreter is about to exit
             pool.close()
-        else:
-            closing.join(_CLOSING_S)
 
     def _undamaged(self) -> DriverPool:
         damaged = self.driver
         if damaged.is_damaged:
-            # On another thread, where no signal's handler runs: a pool that is half open is never closed.
-            replacing = threading.Thread(target=self._replace, args=(damaged,), daemon=True)
             with suppress(RuntimeError):  # no thread can be started: the next call tries again
-                replacing.start()
-                replacing.join()
+                _beside(partial(self._replace, damaged), _CLOSING_S)
         return self.driver
 
     def _replace(self, damaged: DriverPool) -> None:
@@ -106,9 +102,23 @@ class OwnPool:
                 new = self._make()
                 new.open(wait=False)
                 self.driver = new
-                _thread_that_closes(damaged).start()
+                _beside(damaged.close, 0.0)
 
 
-def _thread_that_closes(pool: DriverPool) -> threading.Thread:
-    # An interrupted thread may hold a lock of the pool for ever: its user must not wait for it.
-    return threading.Thread(target=pool.close, name="aerotile-closing-pool", daemon=True)
+def _beside(work: Callable[[], None], wait_s: float) -> None:
+    """Do `work` on another thread, where no signal's handler runs, and wait for it so long at most.
+
+    A pool that is half open is never closed, and a damaged one may wait for ever. Raises `RuntimeError` where
+    no thread can be started.
+    """
+    under_way = threading.Lock()
+    under_way.acquire()
+
+    def run() -> None:
+        try:
+            work()
+        finally:
+            under_way.release()
+
+    start_new_thread(run, ())  # `Thread.start` enters an `Event`, whose lock an interrupt may leave held
+    under_way.acquire(timeout=wait_s)

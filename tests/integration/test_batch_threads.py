@@ -2,40 +2,38 @@
 
 from __future__ import annotations
 
+import _thread
 import sys
 import threading
+from collections.abc import Callable
 
 import pytest
+from waiting import until
 
+from aerotile.adapters.filesystem import batch_threads
 from aerotile.adapters.filesystem.batch_threads import BatchThreads, Task
 from aerotile.adapters.filesystem.folders import OpenFolder
 
 
-def test_an_interrupt_while_the_threads_start_leaves_none_that_holds_up_the_exit(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    start, before = threading.Thread.start, set(threading.enumerate())
+def test_an_interrupt_while_the_threads_start_loses_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, before = _thread.start_new_thread, _thread._count()
 
-    def start_and_interrupt(thread: threading.Thread) -> None:
-        start(thread)
+    def start_and_interrupt(function: Callable[..., object], arguments: tuple[object, ...]) -> int:
+        start(function, arguments)
         raise KeyboardInterrupt
 
     threads, task = BatchThreads(2), Task(lambda: 1)
     with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, "start", start_and_interrupt)
+        patched.setattr(batch_threads, "start_new_thread", start_and_interrupt)
         with pytest.raises(KeyboardInterrupt):
             threads.begin([task])
     task.stop()
     again = [Task(lambda: 2), Task(lambda: 3)]
     threads.begin(again)
     assert [task.result() for task in again] == [2, 3]
-    ours = set(threading.enumerate()) - before
-    assert len(ours) == 2
-    assert all(thread.daemon for thread in ours)
+    assert _thread._count() > before
     del threads
-    for thread in ours:
-        thread.join(60)
-        assert not thread.is_alive()
+    until(lambda: _thread._count() <= before)
 
 
 def test_a_task_that_was_stopped_before_it_was_begun_is_not_done() -> None:
@@ -68,12 +66,12 @@ def test_the_error_of_a_task_is_raised_by_its_result() -> None:
 
 
 def test_where_no_thread_can_be_started_no_task_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(thread: threading.Thread) -> None:
+    def refuse(*given: object) -> None:
         raise RuntimeError("can't start new thread")
 
     threads, done = BatchThreads(2), list[int]()
     with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, "start", refuse)
+        patched.setattr(batch_threads, "start_new_thread", refuse)
         with pytest.raises(RuntimeError):
             threads.begin([Task(lambda: done.append(1))])
     last = Task(lambda: done.append(2))
