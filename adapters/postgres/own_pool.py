@@ -65,8 +65,11 @@ class OwnPool:
                     raise
             except psycopg.Error:
                 raise
-            except BaseException:
+            except BaseException as error:
                 pool.is_damaged = True
+                if isinstance(error, RuntimeError) and error.__context__ is not None:
+                    # Interrupted in a `Condition` that then released a lock which it no longer held.
+                    raise error.__context__ from None
                 raise
 
     def give_back(self, connection: Connection) -> None:

@@ -285,6 +285,23 @@ def test_an_interrupt_while_the_pool_grows_uses_no_connection_up(
         assert PostgresTileMetadataStore(database).total_disk_bytes() == 0
 
 
+def test_an_interrupt_is_raised_though_a_lock_of_the_pool_was_released_twice(
+    migrated_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(timeout: float) -> None:
+        lock = threading.RLock()
+        with lock:
+            lock.release()
+            raise KeyboardInterrupt
+
+    with Database(migrated_database) as database:
+        with monkeypatch.context() as patched:
+            patched.setattr(database._pool.driver, "getconn", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                database.take()
+        assert database.fetch_all("asking", "SELECT 1") == [(1,)]
+
+
 def test_calls_that_wait_for_a_pool_that_is_replaced_wait_for_its_successor(migrated_database: str) -> None:
     with Database(migrated_database, max_size=1) as database, ThreadPoolExecutor(1) as threads:
         before = database._pool.driver
