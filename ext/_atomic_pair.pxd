@@ -61,16 +61,10 @@ cdef inline int add_sidecar(int folder, AtomicPair *pair, Failure *failure) noex
 
 
 cdef inline int link_sidecar(int folder, AtomicPair *pair, Failure *failure) noexcept nogil:
-    """`add_sidecar` without a temporary name, which changes the folder once; with one where that fails."""
-    cdef Failure ignored
-    ignored.number = 0
-    if (
-        write_unnamed(folder, &pair.sidecar, pair.line, pair.line_length, &ignored) == 0
-        and link_into_place(folder, &pair.sidecar, &ignored) == 0
-    ):
-        return close_pair(pair, failure)
-    remove_ours(folder, &pair.sidecar, &ignored)
-    return add_sidecar(folder, pair, failure)
+    """`add_sidecar` without a temporary name, which changes the folder once and not three times."""
+    if write_unnamed(folder, &pair.sidecar, pair.line, pair.line_length, failure) == 0:
+        link_into_place(folder, &pair.sidecar, failure)
+    return close_pair(pair, failure)
 
 
 cdef inline int write_back(AtomicFile *file, unsigned int flags, Failure *failure) noexcept nogil:
