@@ -60,6 +60,13 @@ cdef inline int add_sidecar(int folder, AtomicPair *pair, Failure *failure) noex
     return close_pair(pair, failure)
 
 
+cdef inline int link_sidecar(int folder, AtomicPair *pair, Failure *failure) noexcept nogil:
+    """`add_sidecar` without a temporary name, which changes the folder once and not three times."""
+    if write_unnamed(folder, &pair.sidecar, pair.line, pair.line_length, failure) == 0:
+        link_into_place(folder, &pair.sidecar, failure)
+    return close_pair(pair, failure)
+
+
 cdef inline int write_back(AtomicFile *file, unsigned int flags, Failure *failure) noexcept nogil:
     while sync_file_range(file.descriptor, 0, 0, flags) != 0:
         if errno != EINTR:

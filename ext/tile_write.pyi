@@ -30,8 +30,11 @@ def write_temporaries(
 def rename_all(root: int, writes: Sequence[GatedWrite]) -> list[OSError | None]:
     """The second half of `place` for a batch, without any sync; entry i is why write i failed, or None."""
 
-def add_sidecars(root: int, writes: Sequence[GatedWrite]) -> list[OSError | None]:
-    """The last step of `place` for a batch with durable tiles; entry i is why write i failed, or None."""
+def add_sidecars(root: int, writes: Sequence[GatedWrite], *, unnamed: bool) -> list[OSError | None]:
+    """The last step of `place` for a batch with durable tiles; entry i is why write i failed, or None.
+
+    `unnamed` says that files without a name get one safely on this file system.
+    """
 
 @final
 class GatedWrite:

@@ -11,6 +11,7 @@ from _atomic_pair cimport (
     forget_unnamed,
     is_ahead,
     link_pair,
+    link_sidecar,
     open_folder,
     place_pair,
     place_tile,
@@ -294,12 +295,13 @@ def rename_all(int root, writes not None):
     return step_batch(root, tuple(writes), None, rename_tile, TEMPORARY)
 
 
-def add_sidecars(int root, writes not None):
+def add_sidecars(int root, writes not None, *, bint unnamed):
     """The last step of `place` for a batch whose tiles are durable: their sidecars, which are not.
 
-    Returns what `write_temporaries` returns.
+    `unnamed` says that files without a name get one safely on this file system. Returns what
+    `write_temporaries` returns.
     """
-    return step_batch(root, tuple(writes), None, add_sidecar, PLACED)
+    return step_batch(root, tuple(writes), None, link_sidecar if unnamed else add_sidecar, PLACED)
 
 
 cdef list step_batch(int root, tuple batch, object targets, PairStep step, Stage stage):

@@ -17,6 +17,9 @@ cut. Not on an ext4 with fast commits: after power cuts, some of those in which 
 names could not be mounted any more. There a tile has a temporary name first, as on file systems without
 `O_TMPFILE`.
 
+The sidecars of a batch follow the same rule: made without a name where that is safe, which changes their
+folder once and not three times.
+
 tests/faults/test_power_cuts_of_files.py and test_crash_states.py cut the power of each kind.
 """
 

@@ -168,7 +168,8 @@ class Placement:
             self._sync(root, descriptor, batch)
         self._step_or_withdraw(root, batch, rename_all)
         self._sync(root, descriptor, batch)
-        self._step_or_withdraw(root, batch, add_sidecars)
+        unnamed = self._disk.prewriting_device != 0
+        self._step_or_withdraw(root, batch, partial(add_sidecars, unnamed=unnamed))
         for folder in {batch.files[position].path.folder for position in batch.left()}:
             self._folders.learn(folder)
         self._place_apart(root, batch)

@@ -18,16 +18,43 @@ from aerotile.ext import (
 )
 
 
+@pytest.mark.parametrize("unnamed", [False, True])
 def test_the_steps_of_a_batch_make_what_a_single_write_makes(
-    root: int, folder: Path, write: GatedWrite
+    root: int, folder: Path, write: GatedWrite, unnamed: bool
 ) -> None:
     assert write_temporaries(root, [write], [TARGET]) == [None]
     assert names(folder) == {".5.jpg.1.tmp"}
     sync_file_system(root)
     assert rename_all(root, [write]) == [None]
     assert names(folder) == {"5.jpg"}
-    assert add_sidecars(root, [write]) == [None]
+    assert add_sidecars(root, [write], unnamed=unnamed) == [None]
     assert names(folder) == {"5.jpg", "5.jpg.sha256"}
+    assert (folder / "5.jpg.sha256").read_bytes() == TARGET[5]
+    assert (folder / "5.jpg.sha256").stat().st_mode & 0o7777 == 0o440
+
+
+@pytest.mark.parametrize("unnamed", [False, True])
+def test_a_sidecar_takes_the_place_of_an_orphan(
+    root: int, folder: Path, write: GatedWrite, unnamed: bool
+) -> None:
+    (folder / "5.jpg.sha256").write_bytes(b"of a tile that is gone")
+    write_temporaries(root, [write], [TARGET])
+    rename_all(root, [write])
+    assert add_sidecars(root, [write], unnamed=unnamed) == [None]
+    assert names(folder) == {"5.jpg", "5.jpg.sha256"}
+    assert (folder / "5.jpg.sha256").read_bytes() == TARGET[5]
+
+
+@needs_strace
+@pytest.mark.parametrize("fault", ["linkat:error=EPERM", "write:error=ENOSPC:when=2"])
+def test_a_sidecar_without_a_name_that_fails_takes_its_tile_with_it(folder: Path, fault: str) -> None:
+    script = """
+write_temporaries(root, [write], [target])
+print(rename_all(root, [write]), add_sidecars(root, [write], unnamed=True), write.has_temporaries)
+"""
+    printed = run_python(script, folder.parent, under=inject(fault))
+    assert printed.startswith(("[None] [OSError(", "[None] [PermissionError(")), printed
+    assert names(folder) == set()
 
 
 def test_withdrawing_between_the_halves_removes_the_temporaries(
@@ -78,10 +105,10 @@ def test_steps_out_of_order_are_refused(root: int, write: GatedWrite) -> None:
     with pytest.raises(RuntimeError, match="nothing was written"):
         rename_all(root, [write])
     with pytest.raises(RuntimeError, match="nothing was written"):
-        add_sidecars(root, [write])
+        add_sidecars(root, [write], unnamed=False)
     write.place(root, TARGET)
     with pytest.raises(RuntimeError, match="nothing was written"):
-        add_sidecars(root, [write])
+        add_sidecars(root, [write], unnamed=False)
     with pytest.raises(RuntimeError):
         write.place(root, TARGET)
 
@@ -95,7 +122,10 @@ def batch_of(count: int) -> tuple[list[GatedWrite], list[tuple[str, str, str, st
     return writes, targets
 
 
-def test_in_a_batch_a_write_that_fails_keeps_none_of_the_others(root: int, folder: Path) -> None:
+@pytest.mark.parametrize("unnamed", [False, True])
+def test_in_a_batch_a_write_that_fails_keeps_none_of_the_others(
+    root: int, folder: Path, unnamed: bool
+) -> None:
     writes, targets = batch_of(6)  # every other one in a folder that is not there
     errors = write_temporaries(root, writes, targets)
     assert [isinstance(error, FileNotFoundError) for error in errors] == [True, False] * 3
@@ -105,7 +135,7 @@ def test_in_a_batch_a_write_that_fails_keeps_none_of_the_others(root: int, folde
     assert [error is None for error in renamed] == [True, False, True]
     assert names(folder) == {"1.jpg", "5.jpg"}
     (folder / "5.jpg.sha256").mkdir()
-    added = add_sidecars(root, [writes[1], writes[5]])
+    added = add_sidecars(root, [writes[1], writes[5]], unnamed=unnamed)
     assert [error is None for error in added] == [True, False]
     assert names(folder) == {"1.jpg", "1.jpg.sha256", "5.jpg.sha256"}
     assert (folder / "1.jpg.sha256").read_bytes() == TARGET[5]
@@ -114,7 +144,7 @@ def test_in_a_batch_a_write_that_fails_keeps_none_of_the_others(root: int, folde
 def test_a_batch_of_nothing_does_nothing(root: int) -> None:
     assert write_temporaries(root, [], []) == []
     assert rename_all(root, []) == []
-    assert add_sidecars(root, []) == []
+    assert add_sidecars(root, [], unnamed=True) == []
 
 
 def test_a_misused_batch_is_refused_and_its_writes_stay_usable(root: int, folder: Path) -> None:
@@ -136,7 +166,7 @@ def test_a_misused_batch_is_refused_and_its_writes_stay_usable(root: int, folder
 def test_a_failing_rename_of_the_second_half_leaves_nothing_behind(folder: Path) -> None:
     script = """
 write_temporaries(root, [write], [target])
-print(rename_all(root, [write]), add_sidecars(root, [write]))
+print(rename_all(root, [write]), add_sidecars(root, [write], unnamed=False))
 """
     printed = run_python(script, folder.parent, under=inject("renameat,renameat2:error=EIO:when=2"))
     assert printed.startswith("[None]")
