@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
@@ -30,7 +30,7 @@ _log = logging.getLogger("aerotile.budget")
 
 
 class Reservation:
-    """Room reserved for one write; released when the context is left, or by the next write once collected."""
+    """Room reserved for one write; released when the context is left, or when the object is collected."""
 
     __slots__ = ("_enforcer", "_needed_bytes", "_onboard")
 
@@ -54,10 +54,8 @@ class Reservation:
         self.release(was_taken=isinstance(error, HeadroomTakenError))
 
     def __del__(self) -> None:
-        # A garbage collection may run this on a thread that holds the enforcer's lock.
-        enforcer = getattr(self, "_enforcer", None)  # not there where the construction was interrupted
-        if enforcer is not None:
-            enforcer.abandoned.append((self._needed_bytes, self._onboard))
+        if getattr(self, "_enforcer", None) is not None:  # not there where the construction was interrupted
+            self.release()
 
 
 @attrs.define
@@ -82,6 +80,11 @@ class _Limit:
         """Whether there is room according to the catalogue."""
         # A write that was just committed is in the total and still reserved: counted twice, never missed.
         return self.known_bytes() + self.unlisted_bytes + self.reserved_bytes + needed_bytes <= self.max_bytes
+
+    def reserve(self, needed_bytes: int) -> None:
+        """Give room to one write."""
+        self.reserved_bytes += needed_bytes
+        self.refusal = None
 
     def missing_bytes(self, needed_bytes: int, reserved_bytes: int) -> int:
         """How many bytes must go according to the database; 0 or less: there is room."""
@@ -139,8 +142,8 @@ class CacheBudgetEnforcer:
         self._before_sweep = before_sweep
         self._sweep_lock = threading.Lock()
         self._lock = threading.Lock()
-        self.abandoned: deque[tuple[int, bool]] = deque()
-        """Reservations that were collected before their release; the next count of the room ends them."""
+        self._released: deque[tuple[int, bool]] = deque()
+        """Bytes, and whether onboard, of reservations that the next count of the room takes off."""
         self._lost_a_race = False
         self._sweeping = False
         self._tallies: list[EvictionTally] = []
@@ -164,24 +167,23 @@ class CacheBudgetEnforcer:
         tiles `OnboardRoomExhaustedError`) before any eviction where all candidates together would not make
         room, and `StoreUnavailableError` when the database must be queried and does not answer.
         """
-        limits = (self._budget, self._share) if onboard else (self._budget,)
-        spare_bytes = lost_races * needed_bytes
-        for limit in limits:
-            if needed_bytes > limit.max_bytes:
-                raise self._exhausted(needed_bytes, limit, onboard)
         with self._lock:
-            self._end_abandoned()
+            self._end_released()
             has_room = self._budget.has_room(needed_bytes) and (
                 not onboard or self._share.has_room(needed_bytes)
             )
-            if has_room and not self._lost_a_race and not self._sweeping and not spare_bytes:
-                return self._reserve(needed_bytes, limits, onboard)
+            if has_room and not (lost_races or self._lost_a_race or self._sweeping):
+                return self._reserve(needed_bytes, onboard)
+        limits = (self._budget, self._share) if onboard else (self._budget,)
+        for limit in limits:
+            if needed_bytes > limit.max_bytes:
+                raise self._exhausted(needed_bytes, limit, onboard)
         with self._sweep_lock:
             self._sweeping = True  # later writes must not take the room that this sweep frees
             try:
-                self._make_room(needed_bytes, spare_bytes, limits, onboard, spared)
+                self._make_room(needed_bytes, lost_races * needed_bytes, limits, onboard, spared)
                 with self._lock:
-                    return self._reserve(needed_bytes, limits, onboard)
+                    return self._reserve(needed_bytes, onboard)
             finally:
                 self._sweeping = False
 
@@ -191,10 +193,10 @@ class CacheBudgetEnforcer:
         return self._budget.refusal or self._share.refusal
 
     def release(self, needed_bytes: int, *, onboard: bool, was_taken: bool) -> None:
-        """End a `Reservation`."""
-        with self._lock:
-            self._end(needed_bytes, onboard)
-            self._lost_a_race |= was_taken
+        """End a `Reservation`. Takes no lock: a garbage collection may call it on a thread that holds one."""
+        if was_taken:
+            self._lost_a_race = True  # first: the room must not look free before
+        self._released.append((needed_bytes, onboard))
 
     @contextmanager
     def tally_evictions(self) -> Iterator[EvictionTally]:
@@ -208,19 +210,18 @@ class CacheBudgetEnforcer:
             with self._lock:
                 self._tallies = [other for other in self._tallies if other is not tally]
 
-    def _end(self, needed_bytes: int, onboard: bool) -> None:
-        for limit in (self._budget, self._share) if onboard else (self._budget,):
-            limit.reserved_bytes -= needed_bytes
-
-    def _end_abandoned(self) -> None:
-        while self.abandoned:
-            self._end(*self.abandoned.popleft())
-
-    def _reserve(self, needed_bytes: int, limits: Iterable[_Limit], onboard: bool) -> Reservation:
-        for limit in limits:
-            limit.reserved_bytes += needed_bytes
-            limit.refusal = None
+    def _reserve(self, needed_bytes: int, onboard: bool) -> Reservation:
+        self._budget.reserve(needed_bytes)
+        if onboard:
+            self._share.reserve(needed_bytes)
         return Reservation(self, needed_bytes, onboard)
+
+    def _end_released(self) -> None:
+        while self._released:
+            needed_bytes, onboard = self._released.popleft()
+            self._budget.reserved_bytes -= needed_bytes
+            if onboard:
+                self._share.reserved_bytes -= needed_bytes
 
     def _make_room(
         self,
@@ -261,7 +262,7 @@ class CacheBudgetEnforcer:
         """How many bytes must go, and for which limit."""
         # Reservations first: a write that commits in between is then counted twice, never missed.
         with self._lock:
-            self._end_abandoned()
+            self._end_released()
             reserved = [limit.reserved_bytes for limit in limits]
             self._lost_a_race = False
         missing = [
