@@ -46,17 +46,19 @@ cdef class AwaitedInsert:
 
         `connection` is the address of libpq's, in pipeline mode, with the INSERT's pipeline under way. It must stay
         open, and be used by nobody else, until `prewrite` returns. `values` are texts as bytes, or None; 8 at most.
+        Raises `ValueError` for more, `TypeError` for others, and then nothing is sent.
         """
         cdef int place
         kept = (statement, *values)
         if len(kept) > 1 + MOST_VALUES:
             raise ValueError(f"{len(values)} values, {MOST_VALUES} at most")
+        self.connection = NULL  # nothing is sent until all of it is taken
+        self.kept = kept
         for place in range(1, len(kept)):
-            value = <bytes>kept[place]
+            value = None if kept[place] is None else <bytes?>kept[place]
             self.values[place - 1] = NULL if value is None else <char *><bytes>value
         self.statement = statement
         self.count = len(kept) - 1
-        self.kept = kept
         self.libpq = libpq
         self.connection = <void *>connection
 

@@ -183,7 +183,6 @@ cdef class SealedTiles:
         return self.pixels_of(row)
 
     cdef MappedPixels pixels_of(self, Py_ssize_t row):
-        cdef Mapping *part
         cdef uint64_t before
         if not self.tiles_seen[row >> 3] >> (row & 7) & 1:
             while True:
@@ -192,12 +191,7 @@ cdef class SealedTiles:
                 if before == self.times_forgotten:
                     break
             self.tiles_seen[row >> 3] |= 1 << (row & 7)
-        if not self.is_within(row):
-            raise ValueError(f"the bytes of row {row} are not within the archive")
-        part = self.part_of(row)
-        if part == NULL:
-            raise MemoryError
-        return new_handle(part)
+        return self.handle_on(row)
 
     def forget_checks(self):
         """Have each tile checked again at its next read; a check under way is repeated."""
@@ -206,23 +200,21 @@ cdef class SealedTiles:
 
     def raw_pixels(self, Py_ssize_t row):
         """A handle on a row's bytes, which are not checked. Raises `ValueError` for bytes outside of the archive."""
-        cdef Mapping *part
         if not 0 <= row < self.count:
             raise IndexError(row)
-        if not self.is_within(row):
+        return self.handle_on(row)
+
+    cdef MappedPixels handle_on(self, Py_ssize_t row):
+        # Read once: what was checked is what is used, also where another process writes to the mapped file.
+        cdef uint64_t offset = self.rows[row].offset, length = self.rows[row].length
+        cdef uint64_t size = <uint64_t>self.whole.length
+        cdef Mapping *part
+        if not (length > 0 and <uint64_t>self.data_offset <= offset <= size and length <= size - offset):
             raise ValueError(f"the bytes of row {row} are not within the archive")
-        part = self.part_of(row)
+        part = new_part(self.whole, <Py_ssize_t>offset, <Py_ssize_t>length)
         if part == NULL:
             raise MemoryError
         return new_handle(part)
-
-    cdef bint is_within(self, Py_ssize_t row) noexcept:
-        cdef uint64_t offset = self.rows[row].offset, length = self.rows[row].length
-        cdef uint64_t size = <uint64_t>self.whole.length
-        return length > 0 and <uint64_t>self.data_offset <= offset <= size and length <= size - offset
-
-    cdef Mapping *part_of(self, Py_ssize_t row) noexcept:
-        return new_part(self.whole, <Py_ssize_t>self.rows[row].offset, <Py_ssize_t>self.rows[row].length)
 
     def row_at(self, tile_id):
         """The tile's row, or None. Raises what `check_part` raises."""

@@ -62,7 +62,7 @@ __all__ = [
 ENVIRONMENT_PREFIX = "AEROTILE_"
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, cache_hash=True)
 class AerotileConfig:
     """The whole configuration. `AerotileConfig()` works as it is, in the current folder, embedded."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
@@ -159,24 +159,23 @@ class CacheBudgetEnforcer:
         tiles `OnboardRoomExhaustedError`) before any eviction where all candidates together would not make
         room, and `StoreUnavailableError` when the database must be queried and does not answer.
         """
+        with self._lock:
+            reserved_bytes, onboard_bytes = self._reserved_bytes()
+            has_room = self._budget.has_room(needed_bytes, reserved_bytes) and (
+                not onboard or self._share.has_room(needed_bytes, onboard_bytes)
+            )
+            if has_room and not (lost_races or self._lost_a_race or self._sweeping):
+                return self._reserve(needed_bytes, onboard)
         limits = (self._budget, self._share) if onboard else (self._budget,)
-        spare_bytes = lost_races * needed_bytes
         for limit in limits:
             if needed_bytes > limit.max_bytes:
                 raise self._exhausted(needed_bytes, limit, onboard)
-        with self._lock:
-            reserved = self._reserved_bytes(limits)
-            has_room = all(
-                limit.has_room(needed_bytes, bytes_) for limit, bytes_ in zip(limits, reserved, strict=True)
-            )
-            if has_room and not self._lost_a_race and not self._sweeping and not spare_bytes:
-                return self._reserve(needed_bytes, limits, onboard)
         with self._sweep_lock:
             self._sweeping = True  # later writes must not take the room that this sweep frees
             try:
-                self._make_room(needed_bytes, spare_bytes, limits, onboard, spared)
+                self._make_room(needed_bytes, lost_races * needed_bytes, limits, onboard, spared)
                 with self._lock:
-                    return self._reserve(needed_bytes, limits, onboard)
+                    return self._reserve(needed_bytes, onboard)
             finally:
                 self._sweeping = False
 
@@ -201,18 +200,24 @@ class CacheBudgetEnforcer:
             with self._lock:
                 self._tallies = [other for other in self._tallies if other is not tally]
 
-    def _reserved_bytes(self, limits: Iterable[_Limit]) -> list[int]:
-        """What is reserved of each limit, before their totals are read."""
-        held = [each for known in self._reservations if (each := known()) is not None and each.is_held]
-        self._reservations = [weakref.ref(reservation) for reservation in held]
-        return [
-            sum(each.needed_bytes for each in held if each.onboard or limit is self._budget)
-            for limit in limits
-        ]
+    def _reserved_bytes(self) -> tuple[int, int]:
+        """What is reserved of the budget and of the onboard share, before their totals are read."""
+        reserved_bytes = onboard_bytes = 0
+        held = []
+        for known in self._reservations:
+            reservation = known()
+            if reservation is not None and reservation.is_held:
+                held.append(known)
+                reserved_bytes += reservation.needed_bytes
+                if reservation.onboard:
+                    onboard_bytes += reservation.needed_bytes
+        self._reservations = held
+        return reserved_bytes, onboard_bytes
 
-    def _reserve(self, needed_bytes: int, limits: Iterable[_Limit], onboard: bool) -> Reservation:
-        for limit in limits:
-            limit.refusal = None
+    def _reserve(self, needed_bytes: int, onboard: bool) -> Reservation:
+        self._budget.refusal = None
+        if onboard:
+            self._share.refusal = None
         reservation = Reservation(self, needed_bytes, onboard)
         self._reservations.append(weakref.ref(reservation))
         return reservation
@@ -256,7 +261,7 @@ class CacheBudgetEnforcer:
         """How many bytes must go, and for which limit."""
         # Reservations first: a write that commits in between is then counted twice, never missed.
         with self._lock:
-            reserved = self._reserved_bytes(limits)
+            reserved = self._reserved_bytes()[: len(limits)]
             self._lost_a_race = False
         missing = [
             limit.missing_bytes(needed_bytes, bytes_) for limit, bytes_ in zip(limits, reserved, strict=True)

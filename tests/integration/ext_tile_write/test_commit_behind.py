@@ -142,6 +142,20 @@ def test_too_many_values_are_refused(folder: Path) -> None:
         AwaitedInsert(0).commit_by(ScriptedLibpq(folder).functions(), 1, b"counting", 9 * [b"1"])
 
 
+def test_values_that_are_no_bytes_are_refused_and_nothing_is_sent_for_them(
+    root: int, folder: Path, write: GatedWrite, ends: tuple[socket.socket, socket.socket]
+) -> None:
+    ends[1].sendall(INSERTED)
+    libpq = ScriptedLibpq(folder)
+    awaited = AwaitedInsert(ends[0].fileno())
+    awaited.commit_by(libpq.functions(), 77, b"counting", VALUES)
+    with pytest.raises(TypeError, match="bytes"):
+        awaited.commit_by(libpq.functions(), 77, b"counting", [b"1", "2"])  # type: ignore[list-item] # is tested
+    write.prewrite(root, TARGET, os.fstat(root).st_dev, 0, awaited, 600_000)
+    assert not awaited.is_committing
+    assert libpq.called == []
+
+
 def test_a_function_without_an_address_is_refused() -> None:
     with pytest.raises(ValueError, match="no address"):
         Libpq(1, 2, 0, 4)
