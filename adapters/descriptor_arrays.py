@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..domain.errors import IndexBuildError
+from ..domain.values.catalogue_entries import SHA256_BYTES
 from ..domain.values.descriptors import VectorStorage, check_descriptor_model
 from ..domain.values.tile_key import VariantTable
 from ..domain.values.tiles import TileId
@@ -73,6 +74,18 @@ def _squared_length(query: npt.NDArray[np.float32]) -> np.float32:
     """Infinite where it is no number of float32."""
     squared: np.float32 = query.dot(query)
     return squared
+
+
+def check_contents(content_sha256: npt.NDArray[np.uint8] | None, count: int) -> None:
+    """Raise `IndexBuildError` for digests of tiles that are not `count` rows of 32 bytes."""
+    if content_sha256 is None:
+        return
+    if not isinstance(content_sha256, np.ndarray) or content_sha256.dtype != np.uint8:
+        raise IndexBuildError("content_sha256 must be an array of uint8")
+    if content_sha256.shape != (count, SHA256_BYTES):
+        raise IndexBuildError(
+            f"content_sha256 must have shape ({count}, {SHA256_BYTES}), got {content_sha256.shape}"
+        )
 
 
 def check_build(

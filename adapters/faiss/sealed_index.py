@@ -89,6 +89,7 @@ class SealedDescriptorIndex:
         descriptor_model: str,
         built_at: datetime,
         progress: Callable[[int, int], None] | None = None,
+        content_sha256: npt.NDArray[np.uint8] | None = None,
     ) -> IndexMetadata:
         """Raises `IndexBuildError`: a base is never changed."""
         raise IndexBuildError(

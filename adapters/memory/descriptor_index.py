@@ -18,7 +18,14 @@ from ...domain.values.descriptors import DescriptorMetric, HnswParams, IndexMeta
 from ...domain.values.tile_key import VariantTable, encode_tile_key
 from ...domain.values.tiles import TileId
 from ...domain.values.validators import check_kind
-from ..descriptor_arrays import check_build, check_components, check_descriptors, checked_query, encode_tiles
+from ..descriptor_arrays import (
+    check_build,
+    check_components,
+    check_contents,
+    check_descriptors,
+    checked_query,
+    encode_tiles,
+)
 
 
 @attrs.frozen(eq=False)
@@ -90,10 +97,12 @@ class MemoryDescriptorIndex:
         descriptor_model: str,
         built_at: datetime,
         progress: Callable[[int, int], None] | None = None,
+        content_sha256: npt.NDArray[np.uint8] | None = None,
     ) -> IndexMetadata:
         """Replace the content by row i = tile i. Raises `IndexBuildError`; then the old content stays."""
         check_build(descriptor_model, built_at, progress)
         check_descriptors(tile_ids, descriptors)
+        check_contents(content_sha256, len(descriptors))
         check_components(tile_ids, descriptors, VectorStorage.FLOAT32)
         variants, _ = encode_tiles(tile_ids, lambda table: partial(encode_tile_key, variants=table))
         own = np.array(descriptors, dtype=np.float32, order="C")
