@@ -231,6 +231,9 @@ class DescriptorIndexContract:
             ({"descriptors": vectors(200) * np.float32(1e-30)}, "no number of float32"),
             ({"descriptors": vectors(200) * np.float32(1e30)}, "no number of float32"),
             ({"descriptors": np.ma.masked_less(vectors(200), 0)}, "masked"),
+            ({"content_sha256": np.zeros((199, 32), np.uint8)}, "must have shape"),
+            ({"content_sha256": np.zeros((200, 8), np.uint8)}, "must have shape"),
+            ({"content_sha256": np.zeros((200, 32), np.int64)}, "array of uint8"),
         ],
         ids=[
             "empty",
@@ -243,6 +246,9 @@ class DescriptorIndexContract:
             "too_short",
             "too_long",
             "masked",
+            "digests_too_few",
+            "digests_too_short",
+            "digests_no_bytes",
         ],
     )
     def test_a_refused_rebuild_leaves_the_old_content_in_use(
