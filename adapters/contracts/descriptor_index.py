@@ -137,6 +137,23 @@ class DescriptorIndexContract:
         with pytest.raises(ValueError, match=r"length 1e\+18 or less"):
             index.search(np.full(DIMENSION, component, np.float32), 1)
 
+    @pytest.mark.parametrize("component", [0.0, 1e-45, 1e-30, 1e-17])
+    def test_a_query_whose_inner_products_are_all_zero_is_refused(
+        self, make_index: MakeDescriptorIndex, component: float
+    ) -> None:
+        index = make_index(HnswParams(metric=DescriptorMetric.INNER_PRODUCT))
+        build(index)
+        with pytest.raises(ValueError, match=r"length 1e-15 or more by inner product"):
+            index.search(np.full(DIMENSION, component, np.float32), 1)
+        shortest = vectors(1)[0] * np.float32(1.1e-15)
+        assert index.search(shortest, 1)[0].tile_id == index.search(vectors(1)[0], 1)[0].tile_id
+
+    @pytest.mark.parametrize("component", [0.0, 1e-45])
+    def test_a_query_of_zero_has_its_distances(self, index: DescriptorIndex, component: float) -> None:
+        build(index)
+        (hit,) = index.search(np.full(DIMENSION, component, np.float32), 1)
+        assert hit.distance == pytest.approx(1, abs=1e-3)
+
     def test_a_query_of_any_length_that_is_taken_finds_tiles(self, index: DescriptorIndex) -> None:
         build(index)
         hits = index.search(np.full(DIMENSION, 0.99e18 / DIMENSION**0.5, np.float32), 3)

@@ -93,13 +93,14 @@ class FaissDescriptorIndex:
 
         Fewer come back when the index holds fewer.
 
-        `descriptor` has shape (dimension,), dtype float32, finite, of length 1e18 or less. Raises
-        `ValueError` for any other query and for k < 1, `IndexUnavailableError` when no generation is open.
+        `descriptor` has shape (dimension,), dtype float32, finite, of length 1e18 or less, and by inner
+        product of 1e-15 or more. Raises `ValueError` for any other query and for k < 1,
+        `IndexUnavailableError` when no generation is open.
         """
         # The local reference keeps the mapping alive while a rebuild swaps and drops it.
         mapped = self._in_use()
         metadata = mapped.metadata
-        query = quickly_checked_query(descriptor, metadata.dimension, k)
+        query = quickly_checked_query(descriptor, metadata.dimension, k, metadata.metric)
         return mapped.nearest(query, int(k))
 
     def search_within(self, descriptor: npt.NDArray[np.float32], k: int, area: Area) -> list[SearchHit]:
@@ -109,7 +110,8 @@ class FaissDescriptorIndex:
         for descriptors that are damaged or that the disk does not give.
         """
         mapped = self._in_use()
-        query = quickly_checked_query(descriptor, mapped.metadata.dimension, k)
+        metadata = mapped.metadata
+        query = quickly_checked_query(descriptor, metadata.dimension, k, metadata.metric)
         return self._areas_of(mapped).nearest(query, int(k), area)
 
     def rebuild(

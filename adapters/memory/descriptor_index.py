@@ -54,7 +54,7 @@ class MemoryDescriptorIndex:
         `IndexUnavailableError` before the first rebuild and after `close`.
         """
         built = self._in_use()
-        query = checked_query(descriptor, built.metadata.dimension, k)
+        query = checked_query(descriptor, built.metadata.dimension, k, self._params.metric)
         if self._params.metric is DescriptorMetric.L2:
             distances = np.square(built.descriptors - query).sum(axis=1)
             order = np.argsort(distances, kind="stable")
@@ -71,7 +71,7 @@ class MemoryDescriptorIndex:
     def search_within(self, descriptor: npt.NDArray[np.float32], k: int, area: Area) -> list[SearchHit]:
         """See `SupportsAreaSearch`; raises as `search` does."""
         built = self._in_use()
-        query = checked_query(descriptor, built.metadata.dimension, k)
+        query = checked_query(descriptor, built.metadata.dimension, k, self._params.metric)
         check_kind(area, Area, "area")
         held = [row for row, t in enumerate(built.tile_ids) if area.touches(t.zoom_level, t.x, t.y)]
         hits = [SearchHit(built.tile_ids[row], self._distance(built.descriptors[row], query)) for row in held]

@@ -24,9 +24,9 @@ class DescriptorIndex(Protocol):
     def search(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
         """The `k` nearest tiles, nearest first, each once by its best descriptor; fewer when it holds fewer.
 
-        `descriptor` has shape (dimension,), dtype float32, finite, of length 1e18 or less. Waits for nothing
-        but pages of the index that are not in memory. Raises `ValueError` for any other query and for k < 1,
-        `IndexUnavailableError` for an empty or closed index.
+        `descriptor` has shape (dimension,), dtype float32, finite, of length 1e18 or less, and by inner
+        product of 1e-15 or more. Waits for nothing but pages of the index that are not in memory. Raises
+        `ValueError` for any other query and for k < 1, `IndexUnavailableError` for an empty or closed index.
         """
 
     def rebuild(
