@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..domain.errors import IndexBuildError
-from ..domain.values.descriptors import VectorStorage, check_descriptor_model
+from ..domain.values.catalogue_entries import SHA256_BYTES
+from ..domain.values.descriptors import DescriptorMetric, VectorStorage, check_descriptor_model
 from ..domain.values.tile_key import VariantTable
 from ..domain.values.tiles import TileId
 from ..domain.values.validators import check_aware_utc, check_kind, check_methods
@@ -30,7 +31,7 @@ In float16 a component below 6.1e-5 is off by 3e-8 at most, any other by one par
 """
 _LARGEST_LOSS = 1e-2
 """Part of a descriptor's length that may be lost; a descriptor of length 1 loses about 3e-4."""
-_SHORTEST, LONGEST = 1e-15, 1e18
+SHORTEST, LONGEST = 1e-15, 1e18
 """Lengths of descriptors and queries whose squared distances are numbers of float32."""
 _NORMALISE = "normalise the descriptors to length 1"
 
@@ -40,11 +41,14 @@ def component_of(storage: VectorStorage) -> np.dtype[Any]:
     return _COMPONENTS[storage]
 
 
-def checked_query(descriptor: Any, dimension: int, k: Any) -> npt.NDArray[np.float32]:
+def checked_query(
+    descriptor: Any, dimension: int, k: Any, metric: DescriptorMetric
+) -> npt.NDArray[np.float32]:
     """The query as one contiguous, aligned array.
 
     Raises `ValueError` unless `descriptor` has shape (dimension,), is float32, finite and of length 1e18 or
-    less, and k >= 1. So every distance to a stored descriptor is a number of float32.
+    less, and k >= 1. So every distance to a stored descriptor is a number of float32. By inner product it
+    must have length 1e-15 or more: of a shorter one the products with all descriptors end as the same zero.
     """
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
         raise ValueError(f"k must be a whole number of 1 or more, got {k!r}")
@@ -65,7 +69,18 @@ def checked_query(descriptor: Any, dimension: int, k: Any) -> npt.NDArray[np.flo
             raise ValueError(f"descriptor must be finite, component {int(np.argmin(finite))} is not")
         length = float(np.linalg.norm(query.astype(np.float64)))
         raise ValueError(f"descriptor must have length {LONGEST:g} or less, got {length:.3g}; {_NORMALISE}")
+    if metric is DescriptorMetric.INNER_PRODUCT and is_short(query):
+        length = float(np.linalg.norm(query.astype(np.float64)))
+        raise ValueError(
+            f"descriptor must have length {SHORTEST:g} or more by inner product, got {length:.3g}; "
+            f"{_NORMALISE}"
+        )
     return query
+
+
+def is_short(query: npt.NDArray[np.float32]) -> bool:
+    """Whether a finite query is too short for an inner product; see `checked_query`."""
+    return bool(query.dot(query) < SHORTEST**2)
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -73,6 +88,18 @@ def _squared_length(query: npt.NDArray[np.float32]) -> np.float32:
     """Infinite where it is no number of float32."""
     squared: np.float32 = query.dot(query)
     return squared
+
+
+def check_contents(content_sha256: npt.NDArray[np.uint8] | None, count: int) -> None:
+    """Raise `IndexBuildError` for digests of tiles that are not `count` rows of 32 bytes."""
+    if content_sha256 is None:
+        return
+    if not isinstance(content_sha256, np.ndarray) or content_sha256.dtype != np.uint8:
+        raise IndexBuildError("content_sha256 must be an array of uint8")
+    if content_sha256.shape != (count, SHA256_BYTES):
+        raise IndexBuildError(
+            f"content_sha256 must have shape ({count}, {SHA256_BYTES}), got {content_sha256.shape}"
+        )
 
 
 def check_build(
@@ -135,7 +162,7 @@ def check_components(
             row = rows.start + int(np.argmin(np.isfinite(part).all(axis=1)))
             raise IndexBuildError(f"the descriptor of tile {tile_ids[row]} (row {row}) is not finite")
         lengths = np.sqrt(np.einsum("ij,ij->i", part, part, dtype=np.float64))
-        extreme = np.flatnonzero((lengths > LONGEST) | ((lengths > 0) & (lengths < _SHORTEST)))
+        extreme = np.flatnonzero((lengths > LONGEST) | ((lengths > 0) & (lengths < SHORTEST)))
         if extreme.size:
             row = int(extreme[0])
             raise IndexBuildError(

@@ -11,3 +11,5 @@ ROWS_FILE = "tiles.rows"
 METADATA_FILE = "tiles.meta.json"
 """The metadata, which holds the digests of graph and rows."""
 INDEX_FILES = (INDEX_FILE, DESCRIPTORS_FILE, ROWS_FILE, METADATA_FILE)
+CONTENTS_FILE = "tiles.contents"
+"""From which bytes each descriptor was made; not in a base, whose seal compares them with its tiles."""

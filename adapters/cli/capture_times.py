@@ -33,8 +33,8 @@ stac_option = click.option(
     "--stac",
     type=EXISTING_FILE,
     metavar="FILE.json",
-    help="A STAC item, whose datetime is the date of all tiles on its ground (bbox); of a range the start "
-    "counts.",
+    help="A STAC item, whose datetime is the date of all tiles on its ground (bbox, footprint); of a range "
+    "the start counts.",
 )
 
 

@@ -13,7 +13,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from ...domain.errors import DescriptorModelError, IndexUnavailableError, RuntimeNotAvailableError
-from ...domain.policies.index_agreement import IndexAgreement
+from ...domain.policies.index_agreement import ChangedTiles, IndexAgreement
 from ...domain.ports.clock import Clock
 from ...domain.ports.dataset_store import DatasetStore
 from ...domain.ports.descriptor_index import DescriptorIndex
@@ -40,16 +40,19 @@ if TYPE_CHECKING:
 class Runtime(UploadParts, RecallParts, ReadinessParts, BuildingParts, HealthParts):
     """Everything that one configuration composes; a context manager that closes it."""
 
-    def index_agreement(self) -> IndexAgreement | None:
+    def index_agreement(self) -> tuple[IndexAgreement, ChangedTiles | None] | None:
         """Compare the index in use with the committed tiles; None where there is no index to compare.
+
+        Beside the agreement what `changed_in_index` says.
 
         Whether the index can be used at all is for `check_index`. Raises `StoreUnavailableError`.
         """
         try:
             keys, variants = self.searched_index.tile_keys()
+            changed = self.changed_in_index()
         except (DescriptorModelError, IndexUnavailableError, RuntimeNotAvailableError):
             return None
-        return self.compare_index(keys, variants)
+        return self.compare_index(keys, variants), changed
 
     def __enter__(self) -> Runtime:
         return self

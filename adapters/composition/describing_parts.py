@@ -1,22 +1,15 @@
-"""The tiles that are described, those of the store or of the base in use, and what became of them."""
+"""The tiles that are described: those of the store, or of the base in use."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ...domain.describe_tiles import TileSupply
-from ...domain.policies.index_agreement import ChangedTiles, changed_tiles
-from ...domain.values.catalogue_entries import CatalogueColumns, Keys
+from ...domain.values.catalogue_entries import CatalogueColumns
 from ...domain.values.tile_key import VariantTable
 from .sealing_parts import SealingParts
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
 
 class DescribingParts(SealingParts):
-    """What `aerotile describe` reads, and what `aerotile index build` compares with its descriptors."""
+    """What `aerotile describe` reads."""
 
     def tiles_to_describe(self, *, of_base: bool) -> tuple[CatalogueColumns, VariantTable, TileSupply]:
         """The tiles with their facts, and where their pictures come from.
@@ -37,22 +30,6 @@ class DescribingParts(SealingParts):
             variants,
             TileSupply(read_bytes=read, decode=lambda pixels: decode_tile_picture(pixels, size)),
         )
-
-    def changed_tiles(
-        self, described: Keys, variants: VariantTable, digests: npt.NDArray[np.uint8]
-    ) -> ChangedTiles:
-        """Compare the bytes that were described with those that can be read; see `changed_tiles`.
-
-        Opens no store. Raises `StoreUnavailableError`, `BaseUnavailableError`.
-        """
-        layers = [self._columns_of_base()] if self.flies_by_base else []
-        if self.config.has_store:
-            layers.append(self.rows.catalogue())
-        return changed_tiles(described, variants, digests, layers)
-
-    def _columns_of_base(self) -> tuple[CatalogueColumns, VariantTable]:
-        columns = CatalogueColumns.of_table(self.mapped_base.checked_facts())
-        return columns, self.mapped_base.signed.manifest.variants
 
     def recall_identity(self) -> str:
         """The digest of the recall list in force; empty without one. Raises `RecallListError`."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ...domain.errors import AerotileError, IndexUnavailableError
 from ...domain.intake.mosaic import in_ranges
 from ...domain.policies.clock_trust import find_clock_fault
-from ...domain.policies.index_agreement import compare_index
+from ...domain.policies.index_agreement import ChangedTiles, changed_tiles, compare_index
 from ...domain.readiness.check_readiness import check_readiness
 from ...domain.readiness.flight_plan import FlightPlan, overflown_tiles
 from ...domain.readiness.held_tiles import DAMAGED, NOT_CHECKED, WHOLE, Booleans, HeldTiles, IndexedTiles
@@ -22,15 +22,15 @@ from ...domain.store.clock_guard import latest_known
 from ...domain.values.catalogue_entries import EVICTABLE, CatalogueColumns
 from ...domain.values.counted import counted
 from ...domain.values.disk_usage import footprints
-from ...domain.values.tile_key import FIRST_FLIGHT_ORDINAL, MAX_VARIANTS, encode_tile_key
+from ...domain.values.tile_key import FIRST_FLIGHT_ORDINAL, MAX_VARIANTS, VariantTable, encode_tile_key
 from ...domain.values.tiles import parse_tile_id
 from ..index_files import INDEX_FILES
 
 if TYPE_CHECKING:
     from ...domain.lookups.searchable_index import SearchableIndex
-    from ...domain.values.tile_key import VariantTable
+    from ..faiss.sealed_index import SealedDescriptorIndex
 
-from .sealing_parts import SealingParts
+from .sealing_parts import SealingParts, changed_in_base
 
 ASSUMED_TILE_BYTES = 40_960
 """Of disk, for a tile that the aircraft makes, while no tile is stored whose size could be taken."""
@@ -57,12 +57,13 @@ class ReadinessParts(SealingParts):
         base_alone = base_alone or not self.config.has_store
         with_base = base_alone or self.config.base.layered
         held = [self._held_base()] if with_base else []
-        columns = None
+        columns, variants = None, VariantTable()
         if not base_alone:
             columns, variants = self._opened_catalogue()
             held.append(self._held_store(columns, variants))
         layers = [layer for layer, _ in held]
-        index, conditions = self._looked_at_index(layers, with_base=with_base)
+        stored = None if columns is None else (columns, variants)
+        index, conditions = self._looked_at_index(layers, stored, with_base=with_base)
         if with_base:
             conditions.append(self._base_condition())
         conditions.append(self._clock_condition(layers, with_store=columns is not None))
@@ -146,8 +147,16 @@ class ReadinessParts(SealingParts):
         return held, self._not_recalled(held, facts["sha256"])
 
     def _looked_at_index(
-        self, layers: list[HeldTiles], *, with_base: bool
+        self,
+        layers: list[HeldTiles],
+        stored: tuple[CatalogueColumns, VariantTable] | None,
+        *,
+        with_base: bool,
     ) -> tuple[IndexedTiles | None, list[Condition]]:
+        """Whether the index can be used, and whether it is one of the tiles that are there now.
+
+        A tile of which other bytes were described is not among those returned.
+        """
         try:
             sealed = self.index_of_base if with_base else None
             if sealed is not None:
@@ -155,6 +164,7 @@ class ReadinessParts(SealingParts):
             opened: SearchableIndex = self.descriptor_index if sealed is None else sealed
             metadata = opened.metadata()
             keys, variants = opened.tile_keys()
+            changed = self._changed_among(sealed, stored, with_base=with_base)
         except AerotileError as error:
             return None, [Condition("index", False, str(error), error.remedy or _DESCRIBE)]
         where = "" if sealed is None else ", in the base"
@@ -166,7 +176,29 @@ class ReadinessParts(SealingParts):
             told += f", for instance {agreement.listed[0]}"
             remedy = f"{_DESCRIBE}: from the tiles that are there"
         agrees = Condition("index and tiles agree", not agreement.unknown_tiles, told, remedy)
-        return IndexedTiles(keys, variants), [Condition("index", True, described), agrees]
+        if changed is not None:
+            keys = keys[~np.isin(keys, changed.keys)]
+        conditions = [Condition("index", True, described), agrees, _contents_condition(changed)]
+        return IndexedTiles(keys, variants), conditions
+
+    def _changed_among(
+        self,
+        sealed: SealedDescriptorIndex | None,
+        stored: tuple[CatalogueColumns, VariantTable] | None,
+        *,
+        with_base: bool,
+    ) -> ChangedTiles | None:
+        """The tiles of the base, of the store or of both of which other bytes were described.
+
+        None where the index does not say from which. Raises `IndexUnavailableError`.
+        """
+        if sealed is not None:
+            return changed_in_base(sealed)
+        contents = self.descriptor_index.contents()
+        if contents is None:
+            return None
+        layers = [self._columns_of_base()] if with_base else []
+        return changed_tiles(contents, layers if stored is None else [*layers, stored])
 
     def _refuse_damaged_index(self) -> None:
         """Raise `IndexUnavailableError` where the last `aerotile base verify` found damage to the index."""
@@ -252,6 +284,18 @@ class ReadinessParts(SealingParts):
         if fault is None:
             return Condition("record", True, f"{folder} can be written")
         return Condition("record", False, fault, f"make room, and let this user write to {folder}")
+
+
+def _contents_condition(changed: ChangedTiles | None) -> Condition:
+    """Whether the tiles are those that were described; nobody knows (None) is a no."""
+    name, remedy = "tiles as described", f"{_DESCRIBE}; where the base holds the index, then {_SEAL}"
+    if changed is None:
+        told = "the index does not say from which bytes it was made, so replaced tiles can't be found out"
+        return Condition(name, False, told, remedy)
+    told = f"{counted(changed.tiles, 'indexed tile was', 'indexed tiles were')} replaced since"
+    if not changed.tiles:
+        return Condition(name, True, told)
+    return Condition(name, False, f"{told}, for instance {changed.listed[0]}", remedy)
 
 
 def room_for_onboard(*, of_share: int, of_budget: int, on_disk: int, evictable: int) -> tuple[int, str, str]:

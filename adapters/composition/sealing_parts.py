@@ -7,8 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from ...domain.errors import BaseSealError
 from ...domain.lookups.searchable_index import SearchableIndex
-from ...domain.values.catalogue_entries import Keys
+from ...domain.policies.index_agreement import ChangedTiles, DescribedContents, changed_tiles
+from ...domain.values.catalogue_entries import CatalogueColumns, Keys
+from ...domain.values.counted import counted
 from ...domain.values.tile_key import VariantTable
 from .base_tools import BaseTools
 from .index_parts import IndexParts, index_is_wanted, refuse_unwanted_index
@@ -64,6 +69,32 @@ class SealingParts(BaseTools, IndexParts):
         )
         return self._closing(index, index.close)
 
+    def changed_tiles(self, contents: DescribedContents) -> ChangedTiles:
+        """Compare the bytes that were described with those that can be read; see `changed_tiles`.
+
+        Opens no store. Raises `StoreUnavailableError`, `BaseUnavailableError`.
+        """
+        layers = [self._columns_of_base()] if self.flies_by_base else []
+        if self.config.has_store:
+            layers.append(self.rows.catalogue())
+        return changed_tiles(contents, layers)
+
+    def changed_in_index(self) -> ChangedTiles | None:
+        """The tiles whose descriptors in the index in use were made from other bytes than can be read now.
+
+        None where the index does not say from which bytes they were made. Opens no store. Raises as
+        `searched_index` and `changed_tiles` do.
+        """
+        sealed = self.sealed_index
+        if sealed is not None:
+            return changed_in_base(sealed)
+        contents = self.descriptor_index.contents()
+        return None if contents is None else self.changed_tiles(contents)
+
+    def _columns_of_base(self) -> tuple[CatalogueColumns, VariantTable]:
+        columns = CatalogueColumns.of_table(self.mapped_base.checked_facts())
+        return columns, self.mapped_base.signed.manifest.variants
+
     def seal_base(
         self,
         plan: SealPlan,
@@ -75,7 +106,8 @@ class SealingParts(BaseTools, IndexParts):
         """Seal a generation from the tiles of the store; see `BaseGenerations.seal`.
 
         `with_index`: take the index in use along; None: where there is one. `progress(done, total)` counts
-        tiles, then descriptors. Raises `IndexUnavailableError` and `IndexBuildError` too.
+        tiles, then descriptors. Raises `IndexUnavailableError` and `IndexBuildError` too, and `BaseSealError`
+        for an index that describes other bytes than the base would hold.
         """
         from importlib.metadata import version
 
@@ -104,9 +136,35 @@ class SealingParts(BaseTools, IndexParts):
         index.metadata()  # before the tiles are copied: is there one?
 
         def write(folder: Path, keys: Keys, variants: VariantTable) -> SealedIndex:
-            return sealed_index_of(index.seal_into(folder, keys, variants, progress))
+            contents = index.contents()
+            if contents is not None:
+                _refuse_changed(contents, folder, variants)
+            return sealed_index_of(
+                index.seal_into(folder, keys, variants, progress, describes_base=contents is not None)
+            )
 
         return write
+
+
+def changed_in_base(sealed: SealedDescriptorIndex) -> ChangedTiles | None:
+    """None of its tiles: the seal compared them, and a base is never changed; None where it could not."""
+    return ChangedTiles.none() if sealed.metadata().describes_base else None
+
+
+def _refuse_changed(contents: DescribedContents, folder: Path, variants: VariantTable) -> None:
+    """Raise `BaseSealError` where other bytes were described than the base in `folder` holds."""
+    from ..sealed_base.facts import FACTS_ROW
+    from ..sealed_base.manifest import FACTS_FILE
+
+    facts = np.memmap(folder / FACTS_FILE, FACTS_ROW, "r")
+    changed = changed_tiles(contents, [(CatalogueColumns.of_table(facts), variants)])
+    if changed.tiles:
+        raise BaseSealError(
+            f"the index describes other bytes than the base would hold of {counted(changed.tiles, 'tile')}, "
+            f"for instance {changed.listed[0]}",
+            remedy="describe the tiles anew: aerotile describe FILE.npz --model NETWORK, then "
+            "aerotile index build FILE.npz, then seal again",
+        )
 
 
 def sealed_index_of(written: WrittenIndex) -> SealedIndex:

@@ -137,6 +137,23 @@ class DescriptorIndexContract:
         with pytest.raises(ValueError, match=r"length 1e\+18 or less"):
             index.search(np.full(DIMENSION, component, np.float32), 1)
 
+    @pytest.mark.parametrize("component", [0.0, 1e-45, 1e-30, 1e-17])
+    def test_a_query_whose_inner_products_are_all_zero_is_refused(
+        self, make_index: MakeDescriptorIndex, component: float
+    ) -> None:
+        index = make_index(HnswParams(metric=DescriptorMetric.INNER_PRODUCT))
+        build(index)
+        with pytest.raises(ValueError, match=r"length 1e-15 or more by inner product"):
+            index.search(np.full(DIMENSION, component, np.float32), 1)
+        shortest = vectors(1)[0] * np.float32(1.1e-15)
+        assert index.search(shortest, 1)[0].tile_id == index.search(vectors(1)[0], 1)[0].tile_id
+
+    @pytest.mark.parametrize("component", [0.0, 1e-45])
+    def test_a_query_of_zero_has_its_distances(self, index: DescriptorIndex, component: float) -> None:
+        build(index)
+        (hit,) = index.search(np.full(DIMENSION, component, np.float32), 1)
+        assert hit.distance == pytest.approx(1, abs=1e-3)
+
     def test_a_query_of_any_length_that_is_taken_finds_tiles(self, index: DescriptorIndex) -> None:
         build(index)
         hits = index.search(np.full(DIMENSION, 0.99e18 / DIMENSION**0.5, np.float32), 3)
@@ -231,6 +248,9 @@ class DescriptorIndexContract:
             ({"descriptors": vectors(200) * np.float32(1e-30)}, "no number of float32"),
             ({"descriptors": vectors(200) * np.float32(1e30)}, "no number of float32"),
             ({"descriptors": np.ma.masked_less(vectors(200), 0)}, "masked"),
+            ({"content_sha256": np.zeros((199, 32), np.uint8)}, "must have shape"),
+            ({"content_sha256": np.zeros((200, 8), np.uint8)}, "must have shape"),
+            ({"content_sha256": np.zeros((200, 32), np.int64)}, "array of uint8"),
         ],
         ids=[
             "empty",
@@ -243,6 +263,9 @@ class DescriptorIndexContract:
             "too_short",
             "too_long",
             "masked",
+            "digests_too_few",
+            "digests_too_short",
+            "digests_no_bytes",
         ],
     )
     def test_a_refused_rebuild_leaves_the_old_content_in_use(

@@ -1,4 +1,4 @@
-"""Building an HNSW index and writing it as one generation's three files."""
+"""Building an HNSW index and writing it as one generation's files."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from ..files.file_digests import DigestingWriter, FileDigests
 from ..index_files import INDEX_FILE, METADATA_FILE, ROWS_FILE
 from ..own_process import OwnProcess
 from .build_memory import DESCRIPTORS_AT_ONCE, TRAINED_ON
+from .described_contents import write_contents
 from .generations import SIDECAR_FILE
 from .kinds import GraphCodes, graph_codes, links_per_tile
 from .mapped_index import sidecar_content
@@ -135,11 +136,15 @@ def write_generation(
     keys: npt.NDArray[np.int64],
     descriptors: npt.NDArray[Any],
     metadata: IndexMetadata,
+    contents: npt.NDArray[np.uint8] | None,
 ) -> IndexMetadata:
-    """Write and sync a generation's files: those of `write_index_files`, and the sidecar.
+    """Write and sync a generation's files: those of `write_index_files`, `tiles.contents` and the sidecar.
 
+    `contents` are the digests of the tiles that row i was made from; see `write_contents`. None: not known.
     Raises `IndexBuildError`, `OSError`.
     """
+    told = None if contents is None else write_contents(folder, keys, contents, mode=_FILE_MODE)
+    metadata = attrs.evolve(metadata, contents_sha256=told)
     metadata, metadata_sha256 = write_index_files(folder, index, keys, descriptors, metadata)
     hashes = {INDEX_FILE: metadata.sha256, METADATA_FILE: metadata_sha256}
     with new_file(folder / SIDECAR_FILE, _FILE_MODE) as file:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import numpy as np
 import numpy.typing as npt
 
 from ...domain.errors import IndexBuildError, IndexUnavailableError
@@ -16,6 +17,7 @@ from ...domain.values.validators import check_kind
 from ..available_memory import available_memory_bytes
 from .build import SAMPLE, build_index, build_seconds, write_generation
 from .build_memory import build_memory_bytes, refuse_without_memory
+from .described_contents import read_contents
 from .kinds import BuildEstimate, graph_file_bytes, kind_for, place_file_bytes
 from .mapped_index import MappedIndex, open_mapped_index
 
@@ -62,9 +64,11 @@ class IndexBuilder:
         descriptors: npt.NDArray[Any],
         metadata: IndexMetadata,
         progress: Callable[[int, int], None] | None,
+        contents: npt.NDArray[np.uint8] | None,
     ) -> MappedIndex:
         """Build row i under key i as `metadata` says, write the generation's files, and read them back.
 
+        `contents` as for `write_generation`.
         Raises `IndexBuildError`, `OSError`, and what `progress` raises.
         """
         index = build_index(
@@ -76,11 +80,12 @@ class IndexBuilder:
             threads=self.threads,
             progress=progress,
         )
-        write_generation(folder, index, keys, descriptors, metadata)
+        write_generation(folder, index, keys, descriptors, metadata, contents)
         try:
             mapped = open_mapped_index(folder, self.params.ef_search)
             if mapped.areas is not None:
                 mapped.areas.verify()
+            read_contents(folder, mapped.metadata)
             return mapped
         except IndexUnavailableError as error:
             raise IndexBuildError(f"what was written does not read back: {error}") from error

@@ -7,6 +7,7 @@ from pathlib import Path
 import attrs
 
 from ...domain.errors import IndexUnavailableError
+from .described_contents import read_contents
 from .generations import IndexGenerations
 from .mapped_index import open_mapped_index
 
@@ -39,6 +40,7 @@ def check_generations(root: Path) -> list[GenerationFinding]:
             mapped = open_mapped_index(generations.folder(name), ef_search=16)
             if mapped.areas is not None:
                 mapped.areas.verify()
+            read_contents(generations.folder(name), mapped.metadata)
         except IndexUnavailableError as error:
             findings.append(GenerationFinding(name, str(error), error.remedy or "", in_use=name == current))
     return findings

@@ -15,18 +15,20 @@ import numpy as np
 import numpy.typing as npt
 
 from ...domain.errors import IndexBuildError, IndexUnavailableError
+from ...domain.policies.index_agreement import DescribedContents
 from ...domain.values.areas import Area
 from ...domain.values.catalogue_entries import Keys
 from ...domain.values.descriptors import HnswParams, IndexKind, IndexMetadata, SearchHit, VectorStorage
 from ...domain.values.tile_key import VariantTable
 from ...domain.values.tiles import TileId
 from ...ext import TileKeyCodec
-from ..descriptor_arrays import check_build, check_components, check_descriptors, encode_tiles
+from ..descriptor_arrays import check_build, check_components, check_contents, check_descriptors, encode_tiles
 from ..files.refused_writes import refused_by_disk
 from ..own_process import OwnProcess
 from .area_search import AreaSearch, copied_descriptors
 from .build import SAMPLE
 from .builder import IndexBuilder
+from .described_contents import read_contents
 from .generations import IndexGenerations
 from .kinds import BuildEstimate
 from .mapped_index import MappedIndex, open_mapped_index
@@ -91,13 +93,14 @@ class FaissDescriptorIndex:
 
         Fewer come back when the index holds fewer.
 
-        `descriptor` has shape (dimension,), dtype float32, finite, of length 1e18 or less. Raises
-        `ValueError` for any other query and for k < 1, `IndexUnavailableError` when no generation is open.
+        `descriptor` has shape (dimension,), dtype float32, finite, of length 1e18 or less, and by inner
+        product of 1e-15 or more. Raises `ValueError` for any other query and for k < 1,
+        `IndexUnavailableError` when no generation is open.
         """
         # The local reference keeps the mapping alive while a rebuild swaps and drops it.
         mapped = self._in_use()
         metadata = mapped.metadata
-        query = quickly_checked_query(descriptor, metadata.dimension, k)
+        query = quickly_checked_query(descriptor, metadata.dimension, k, metadata.metric)
         return mapped.nearest(query, int(k))
 
     def search_within(self, descriptor: npt.NDArray[np.float32], k: int, area: Area) -> list[SearchHit]:
@@ -107,7 +110,8 @@ class FaissDescriptorIndex:
         for descriptors that are damaged or that the disk does not give.
         """
         mapped = self._in_use()
-        query = quickly_checked_query(descriptor, mapped.metadata.dimension, k)
+        metadata = mapped.metadata
+        query = quickly_checked_query(descriptor, metadata.dimension, k, metadata.metric)
         return self._areas_of(mapped).nearest(query, int(k), area)
 
     def rebuild(
@@ -118,14 +122,16 @@ class FaissDescriptorIndex:
         descriptor_model: str,
         built_at: datetime,
         progress: Callable[[int, int], None] | None = None,
+        content_sha256: npt.NDArray[np.uint8] | None = None,
         kind: IndexKind | None = None,
     ) -> IndexMetadata:
         """Build a new generation from row i = tile i, make it durable, and answer from it.
 
-        `kind` is what the graph holds; by default `kind_for` chooses it. A tile may come several times, with
-        several descriptors. `descriptors` has shape (n, d), float32, finite. `progress(done, total)` counts
-        descriptors. Searches under way finish on the old generation. The new one is read back and verified
-        before the switch.
+        `content_sha256` has shape (n, 32): the SHA-256 of the bytes that row i was made from. Without it
+        tiles that are replaced later can't be found out. `kind` is what the graph holds; by default
+        `kind_for` chooses it. A tile may come several times, with several descriptors. `descriptors` has
+        shape (n, d), float32, finite. `progress(done, total)` counts descriptors. Searches under way finish
+        on the old generation. The new one is read back and verified before the switch.
         Raises `IndexBuildError`, also while another build is under way; then the old generation stays. Only
         when the last sync of all fails may the next process find either, whole.
         """
@@ -133,6 +139,7 @@ class FaissDescriptorIndex:
             raise IndexBuildError(f"the descriptor index in {self.generations.root} is closed")
         check_build(descriptor_model, built_at, progress)
         check_descriptors(tile_ids, descriptors)
+        check_contents(content_sha256, len(descriptors))
         if self._descriptor_model not in (None, descriptor_model):
             raise IndexBuildError(
                 f"these are descriptors of {descriptor_model!r}, the configured network is "
@@ -159,7 +166,7 @@ class FaissDescriptorIndex:
                 built_at=built_at,
                 variants=variants,
             )
-            return builder.fill(folder, keys, descriptors, metadata, progress)
+            return builder.fill(folder, keys, descriptors, metadata, progress, content_sha256)
 
         return self._built(build)
 
@@ -200,9 +207,10 @@ class FaissDescriptorIndex:
                     remedy="build again: it takes those in use",
                 )
             if mapped.areas is None:
-                return builder.fill(folder, mapped.keys(), mapped.vectors(), metadata, progress)
+                return builder.fill(folder, mapped.keys(), mapped.vectors(), metadata, progress, None)
+            contents = read_contents(self.generations.folder(str(kept.generation)), kept)
             with copied_descriptors(folder, mapped.areas) as descriptors:
-                return builder.fill(folder, mapped.areas.keys, descriptors, metadata, progress)
+                return builder.fill(folder, mapped.areas.keys, descriptors, metadata, progress, contents)
 
         return self._built(build)
 
@@ -240,7 +248,13 @@ class FaissDescriptorIndex:
         return mapped.metadata
 
     def seal_into(
-        self, folder: Path, taken: Keys, variants: VariantTable, progress: Callable[[int, int], None]
+        self,
+        folder: Path,
+        taken: Keys,
+        variants: VariantTable,
+        progress: Callable[[int, int], None],
+        *,
+        describes_base: bool = False,
     ) -> WrittenIndex:
         """Write the descriptors of the tiles `taken` into a base; see `write_sealed_index`."""
         mapped = self._in_use()
@@ -255,6 +269,7 @@ class FaissDescriptorIndex:
             variants,
             threads=builder.threads,
             progress=progress,
+            describes_base=describes_base,
         )
 
     def build_memory_bytes(self, count: int, dimension: int, kind: IndexKind | None = None) -> int:
@@ -289,6 +304,18 @@ class FaissDescriptorIndex:
         """See `SupportsKeyListing`."""
         mapped = self._in_use()
         return mapped.keys(), mapped.metadata.variants
+
+    def contents(self) -> DescribedContents | None:
+        """From which bytes the descriptors of the generation in use were made; None where it does not say.
+
+        Reads and hashes `tiles.contents`, 8 bytes a row. Raises `IndexUnavailableError`.
+        """
+        mapped = self._in_use()
+        metadata = mapped.metadata
+        digests = read_contents(self.generations.folder(str(metadata.generation)), metadata)
+        if digests is None:
+            return None
+        return DescribedContents(self._areas_of(mapped).keys, metadata.variants, digests)
 
     def dimension(self) -> int:
         """Length of a descriptor. Raises `IndexUnavailableError`."""

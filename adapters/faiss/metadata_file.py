@@ -34,6 +34,10 @@ def encode_metadata(metadata: IndexMetadata, digests: FileDigests) -> bytes:
         "rows_sha256": metadata.rows_sha256,
         "variants": [str(flight) for flight in metadata.variants.flights],
     }
+    if metadata.contents_sha256 is not None:
+        facts["contents_sha256"] = metadata.contents_sha256
+    if metadata.describes_base:
+        facts["describes_base"] = True
     if len(digests.parts) > 1:
         facts |= {"part_bytes": digests.part_bytes, "part_sha256": list(digests.parts)}
     return json.dumps(facts, indent=2).encode("ascii") + b"\n"
@@ -61,6 +65,8 @@ def decode_metadata(content: bytes) -> tuple[IndexMetadata, FileDigests]:
         sha256=str(facts["sha256"]),
         built_at=datetime.fromisoformat(facts["built_at"]),
         rows_sha256=facts.get("rows_sha256"),  # indexes of before have no place-ordered part
+        contents_sha256=facts.get("contents_sha256"),
+        describes_base=facts.get("describes_base", False),
         variants=VariantTable(tuple(UUID(flight) for flight in facts["variants"])),
     )
     if "part_sha256" not in facts:

@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...domain.values.descriptors import DescriptorMetric
 from ...ext import are_within
-from ..descriptor_arrays import LONGEST, checked_query
+from ..descriptor_arrays import LONGEST, checked_query, is_short
 
 
-def quickly_checked_query(descriptor: Any, dimension: int, k: Any) -> npt.NDArray[np.float32]:
+def quickly_checked_query(
+    descriptor: Any, dimension: int, k: Any, metric: DescriptorMetric
+) -> npt.NDArray[np.float32]:
     """What `checked_query` gives and raises; for nearly every good query without the 2 us of NumPy."""
     if (
         type(k) is int
@@ -19,6 +22,7 @@ def quickly_checked_query(descriptor: Any, dimension: int, k: Any) -> npt.NDArra
         and type(descriptor) is np.ndarray
         # No component is larger than this, so the length can't be above LONGEST.
         and are_within(descriptor, dimension, LONGEST / dimension)
+        and (metric is DescriptorMetric.L2 or not is_short(descriptor))
     ):
         return descriptor
-    return checked_query(descriptor, dimension, k)
+    return checked_query(descriptor, dimension, k, metric)

@@ -51,12 +51,15 @@ def write_sealed_index(
     variants: VariantTable,
     threads: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    describes_base: bool = False,
 ) -> WrittenIndex:
     """Write and sync the index of the tiles `taken`, which are keys by `variants`, into `folder`.
 
     The descriptors are copied as they are stored. From FAISS 1.15 on the graph follows from their order,
     whatever the number of threads (facebookresearch/faiss#5486, after ParlayANN, arXiv 2305.04359). What was
-    written is read back and verified. `progress(done, total)` counts descriptors. Raises `IndexBuildError`,
+    written is read back and verified. `describes_base`: the caller knows that the descriptors were made from
+    the bytes that the base holds. `progress(done, total)` counts descriptors. Raises `IndexBuildError`,
     `IndexUnavailableError` for a damaged source, and `OSError`.
     """
     keys = translated_keys(source.keys, metadata.variants, variants)
@@ -82,7 +85,14 @@ def write_sealed_index(
             index,
             keys,
             descriptors,
-            attrs.evolve(metadata, count=len(keys), faiss_version=faiss.__version__, variants=variants),
+            attrs.evolve(
+                metadata,
+                count=len(keys),
+                faiss_version=faiss.__version__,
+                variants=variants,
+                contents_sha256=None,
+                describes_base=describes_base,
+            ),
         )
     verify_sealed_index(folder, metadata_sha256)
     return WrittenIndex(
@@ -107,7 +117,10 @@ def write_described_index(
     threads: int,
     progress: Callable[[int, int], None],
 ) -> WrittenIndex:
-    """Write the descriptors of tiles without a flight, but for those `left_out`; see `write_sealed_index`."""
+    """Write the descriptors of tiles without a flight, but for those `left_out`; see `write_sealed_index`.
+
+    They were made from the bytes that the base holds.
+    """
     count = len(source.keys)
     refuse_without_memory(
         count, dimension, params, storage, threads=threads, available=available_memory_bytes()
@@ -126,7 +139,14 @@ def write_described_index(
     )
     taken = np.setdiff1d(source.keys, left_out)
     return write_sealed_index(
-        folder, metadata, source, taken, VariantTable(), threads=threads, progress=progress
+        folder,
+        metadata,
+        source,
+        taken,
+        VariantTable(),
+        threads=threads,
+        progress=progress,
+        describes_base=True,
     )
 
 

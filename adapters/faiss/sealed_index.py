@@ -67,17 +67,17 @@ class SealedDescriptorIndex:
         if self._areas is None:
             raise IndexUnavailableError(f"the index in {folder} has no {ROWS_FILE}", remedy=_REMEDY)
         if warm_up:
-            self.search(np.zeros(self._metadata.dimension, np.float32), 1)
+            self.search(np.ones(self._metadata.dimension, np.float32), 1)
 
     def search(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
         """See `DescriptorIndex`. The first call may hash the graph; a damaged one is refused each time."""
-        query = quickly_checked_query(descriptor, self._metadata.dimension, k)
+        query = quickly_checked_query(descriptor, self._metadata.dimension, k, self._metadata.metric)
         self._in_use()
         return _of_base(lambda: self._opened_graph().nearest(query, int(k)))
 
     def search_within(self, descriptor: npt.NDArray[np.float32], k: int, area: Area) -> list[SearchHit]:
         """See `SupportsAreaSearch`."""
-        query = quickly_checked_query(descriptor, self._metadata.dimension, k)
+        query = quickly_checked_query(descriptor, self._metadata.dimension, k, self._metadata.metric)
         areas = self._in_use()
         return _of_base(lambda: areas.nearest(query, int(k), area))
 
@@ -89,6 +89,7 @@ class SealedDescriptorIndex:
         descriptor_model: str,
         built_at: datetime,
         progress: Callable[[int, int], None] | None = None,
+        content_sha256: npt.NDArray[np.uint8] | None = None,
     ) -> IndexMetadata:
         """Raises `IndexBuildError`: a base is never changed."""
         raise IndexBuildError(

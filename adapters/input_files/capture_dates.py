@@ -14,9 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ...domain.ports.offered_tile import OfferedTile
-from ...domain.values.tile_grid import MAX_ZOOM, Bbox, tile_bbox
+from ...domain.values.areas import Area
+from ...domain.values.shapes import MultiPolygon, Polygon
+from ...domain.values.tile_grid import MAX_ZOOM, Bbox
 from ...domain.values.timestamps import microseconds_of, read_time, timestamp_of
 from ..files.regular_file import read_one_more
+from ..geojson_shapes import read_shape
 from ..strict_json import parse_json
 from .errors import InputFileError
 
@@ -133,15 +136,18 @@ class StacDate:
     """Of a range its start: the age of a tile is counted from the oldest ground that it may show."""
     until: datetime | None
     """The end of the range; None for a single time."""
-    ground: tuple[Bbox, ...] = ()
-    """The ground that the item is of, by its `bbox`; empty where it does not say."""
+    ground: tuple[Area, ...] = ()
+    """The ground that the item is of lies in each, its `bbox` and its footprint (`geometry`).
+
+    Empty where it does not say.
+    """
 
     def __call__(self, tile: OfferedTile) -> datetime | None:
         """The date of a tile; None for one of other ground."""
         if not _is_on_grid(tile.zoom_level, tile.x, tile.y):
             return None
-        place = tile_bbox(tile.x, tile.y, tile.zoom_level)
-        return self.captured_at if any(place.intersects(box) for box in self.ground) else None
+        place = (tile.zoom_level, tile.x, tile.y)
+        return self.captured_at if all(area.touches(*place) for area in self.ground) else None
 
     @property
     def origin(self) -> str:
@@ -175,7 +181,7 @@ def _stac_date(item: Any) -> StacDate:
     properties = item.get("properties")
     if not isinstance(properties, dict):
         raise ValueError("the item has no properties")
-    ground = _ground(item.get("bbox"))
+    ground = tuple(Area(shapes) for shapes in (_boxes(item.get("bbox")), _footprint(item)) if shapes)
     at, start, end = (_time(properties, name) for name in ("datetime", "start_datetime", "end_datetime"))
     if (start is None) != (end is None):
         raise ValueError("start_datetime and end_datetime belong together, and one is missing")
@@ -190,7 +196,18 @@ def _stac_date(item: Any) -> StacDate:
     return StacDate(str(item.get("id")), at, None, ground)
 
 
-def _ground(bbox: Any) -> tuple[Bbox, ...]:
+def _footprint(item: dict[str, Any]) -> tuple[Bbox | Polygon | MultiPolygon, ...]:
+    """The polygon that is the item's `geometry`; none where it is something else, or not there."""
+    geometry = item.get("geometry")
+    if not isinstance(geometry, dict) or geometry.get("type") not in ("Polygon", "MultiPolygon"):
+        return ()
+    try:
+        return (read_shape(geometry),)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"its footprint is impossible: {error}") from error
+
+
+def _boxes(bbox: Any) -> tuple[Bbox, ...]:
     """The boxes of a `bbox` of GeoJSON, with heights or without; none without one."""
     if bbox is None:
         return ()

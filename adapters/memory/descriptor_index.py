@@ -18,7 +18,14 @@ from ...domain.values.descriptors import DescriptorMetric, HnswParams, IndexMeta
 from ...domain.values.tile_key import VariantTable, encode_tile_key
 from ...domain.values.tiles import TileId
 from ...domain.values.validators import check_kind
-from ..descriptor_arrays import check_build, check_components, check_descriptors, checked_query, encode_tiles
+from ..descriptor_arrays import (
+    check_build,
+    check_components,
+    check_contents,
+    check_descriptors,
+    checked_query,
+    encode_tiles,
+)
 
 
 @attrs.frozen(eq=False)
@@ -47,7 +54,7 @@ class MemoryDescriptorIndex:
         `IndexUnavailableError` before the first rebuild and after `close`.
         """
         built = self._in_use()
-        query = checked_query(descriptor, built.metadata.dimension, k)
+        query = checked_query(descriptor, built.metadata.dimension, k, self._params.metric)
         if self._params.metric is DescriptorMetric.L2:
             distances = np.square(built.descriptors - query).sum(axis=1)
             order = np.argsort(distances, kind="stable")
@@ -64,7 +71,7 @@ class MemoryDescriptorIndex:
     def search_within(self, descriptor: npt.NDArray[np.float32], k: int, area: Area) -> list[SearchHit]:
         """See `SupportsAreaSearch`; raises as `search` does."""
         built = self._in_use()
-        query = checked_query(descriptor, built.metadata.dimension, k)
+        query = checked_query(descriptor, built.metadata.dimension, k, self._params.metric)
         check_kind(area, Area, "area")
         held = [row for row, t in enumerate(built.tile_ids) if area.touches(t.zoom_level, t.x, t.y)]
         hits = [SearchHit(built.tile_ids[row], self._distance(built.descriptors[row], query)) for row in held]
@@ -90,10 +97,12 @@ class MemoryDescriptorIndex:
         descriptor_model: str,
         built_at: datetime,
         progress: Callable[[int, int], None] | None = None,
+        content_sha256: npt.NDArray[np.uint8] | None = None,
     ) -> IndexMetadata:
         """Replace the content by row i = tile i. Raises `IndexBuildError`; then the old content stays."""
         check_build(descriptor_model, built_at, progress)
         check_descriptors(tile_ids, descriptors)
+        check_contents(content_sha256, len(descriptors))
         check_components(tile_ids, descriptors, VectorStorage.FLOAT32)
         variants, _ = encode_tiles(tile_ids, lambda table: partial(encode_tile_key, variants=table))
         own = np.array(descriptors, dtype=np.float32, order="C")

@@ -111,16 +111,18 @@ class ReadTile:
 
 @attrs.define
 class _Part:
-    """Places that were read together."""
+    """Places that are taken in together."""
 
     known: list[TilePlace] = attrs.field(factory=list)
     """Those that the store holds and that were not read."""
     read: list[PlaceRead] = attrs.field(factory=list)
+    undated: list[ReadTile] = attrs.field(factory=list)
+    """Those without a capture date, which were not read: nothing of them could be stored."""
 
     def is_full(self, most_tiles: int) -> bool:
         return (
             len(self.read) >= most_tiles
-            or len(self.known) >= _PART_KNOWN
+            or len(self.known) + len(self.undated) >= _PART_KNOWN
             or sum(_bytes_of(one.tile) for one in self.read if one.tile is not None) >= _PART_BYTES
         )
 
@@ -178,7 +180,8 @@ def provision_tiles(
     Each place ends as `TileIntake.take_in` ends a tile, so that an interrupted provision is simply repeated:
     the store holds what was committed, at most two parts of 1,024 tiles (256 where a source is remote) are
     read again for nothing. The next part is read while one is written. A place of a remote source that the
-    store holds is not read again, unless newer imagery may replace it; with `OnContest.REFRESH` the source
+    store holds is not read again, unless newer imagery may replace it, and a place without a capture date
+    (see `CaptureTimes`) is counted and not read; with `OnContest.REFRESH` the source
     sends it only where it is no more the version that `versions` knows.
     `progress(done)` counts places, `before_evictions` is called once before tiles make room for these.
     An error that every tile would meet ends the run: `report.intake.stopped_by` has it.
@@ -199,6 +202,8 @@ def provision_tiles(
     with closing(reading) as parts, intake.tally_evictions() as report.intake.evicted:
         for part in parts:
             _note_known(part.known, terms, report)
+            for undated in part.undated:
+                report.intake.add_undated(undated)
             offered = offered_tiles(part.read, mosaic, terms, report)
             intake.take_in(
                 offered,
@@ -212,7 +217,7 @@ def provision_tiles(
                 report=report.intake,
             )
             _note_versions(offered, versions)
-            done += len(part.known) + len(part.read)
+            done += len(part.known) + len(part.undated) + len(part.read)
             progress(done)
             if report.intake.stopped_by is not None:
                 return
@@ -267,6 +272,10 @@ def _parts(
             known = {place for place in known if holders.get(TileId(*place, terms.source)) == terms.dataset}
         part.known += known
         asked = {place: numbers for place, numbers in block.places.items() if place not in known}
+        if callable(terms.captured_at):
+            for undated in _undated_places(mosaic, asked, terms.captured_at):
+                part.undated.append(undated)
+                del asked[TilePlace(undated.zoom_level, undated.x, undated.y)]
         expected = {}
         if versions is not None and terms.on_contest is OnContest.REFRESH:
             expected = _stored_versions(mosaic, asked, intake, terms, versions)
@@ -280,6 +289,17 @@ def _parts(
             yield part
             part = _Part()
     yield part
+
+
+def _undated_places(
+    mosaic: Mosaic, asked: Mapping[TilePlace, Sequence[int]], times: CaptureTimes
+) -> list[ReadTile]:
+    """The places that have no capture date, by the name of the first source that lists each."""
+    tiles = [
+        ReadTile(f"{mosaic.sources[numbers[0]].name}: {place}", *place, b"")
+        for place, numbers in asked.items()
+    ]
+    return [tile for tile in tiles if times(tile) is None]
 
 
 def _stored_versions(

@@ -35,10 +35,16 @@ class IndexInFront:
         descriptor_model: str,
         built_at: datetime,
         progress: Callable[[int, int], None] | None = None,
+        content_sha256: npt.NDArray[np.uint8] | None = None,
     ) -> IndexMetadata:
         """See `DescriptorIndex`."""
         return self._index.rebuild(
-            tile_ids, descriptors, descriptor_model=descriptor_model, built_at=built_at, progress=progress
+            tile_ids,
+            descriptors,
+            descriptor_model=descriptor_model,
+            built_at=built_at,
+            progress=progress,
+            content_sha256=content_sha256,
         )
 
     def metadata(self) -> IndexMetadata:

@@ -38,13 +38,38 @@ class IndexAgreement:
         return self.indexed_tiles > 0 and self.unknown_tiles == self.indexed_tiles
 
 
-@attrs.frozen
-class ChangedTiles:
-    """Tiles whose descriptors were made from other bytes than the store holds."""
+@attrs.frozen(eq=False)
+class DescribedContents:
+    """From which bytes each row of descriptors was made; keys may repeat, in any order."""
 
-    tiles: int
-    listed: tuple[TileId, ...]
-    """The first `LISTED_UNKNOWN` of them, in the order of their keys."""
+    keys: Keys
+    variants: VariantTable
+    digests: npt.NDArray[np.uint8]
+    """The first bytes of the SHA-256 of each, of shape (n, 32) or fewer bytes a row."""
+
+
+@attrs.frozen(eq=False)
+class ChangedTiles:
+    """Tiles whose descriptors were made from other bytes than can be read now."""
+
+    keys: Keys
+    """Of each once, ascending."""
+    variants: VariantTable
+
+    @classmethod
+    def none(cls) -> ChangedTiles:
+        """No tile."""
+        return cls(np.zeros(0, np.int64), VariantTable())
+
+    @property
+    def tiles(self) -> int:
+        """How many there are."""
+        return len(self.keys)
+
+    @property
+    def listed(self) -> tuple[TileId, ...]:
+        """The first `LISTED_UNKNOWN` of them, in the order of their keys."""
+        return _first(self.keys, self.variants)
 
 
 def compare_index(
@@ -71,23 +96,21 @@ def compare_index(
 
 
 def changed_tiles(
-    described: Keys,
-    variants: VariantTable,
-    digests: npt.NDArray[np.uint8],
-    layers: Sequence[tuple[CatalogueColumns, VariantTable]],
+    contents: DescribedContents, layers: Sequence[tuple[CatalogueColumns, VariantTable]]
 ) -> ChangedTiles:
-    """The described tiles whose digest, of shape (n, 32), is not that of the first layer that holds them.
+    """The described tiles whose digest is not that of the first layer that holds them.
 
-    Keys may repeat, in any order. A tile that no layer holds is not changed: `compare_index` counts it.
+    A tile that no layer holds is not changed: `compare_index` counts it.
     """
+    described, variants, digests = contents.keys, contents.variants, contents.digests
+    known_bytes = digests.shape[1]
     differs, waiting = np.zeros(len(described), np.bool_), np.ones(len(described), np.bool_)
     for columns, stored_variants in layers:
         known, rows = _rows_among(described, variants, columns.keys, stored_variants)
         held = waiting & known
-        differs[held] = (columns.content_sha256[rows[held]] != digests[held]).any(axis=1)
+        differs[held] = (columns.content_sha256[rows[held], :known_bytes] != digests[held]).any(axis=1)
         waiting &= ~held
-    changed = np.unique(described[differs])
-    return ChangedTiles(len(changed), _first(changed, variants))
+    return ChangedTiles(np.unique(described[differs]), variants)
 
 
 def known_among(

@@ -24,9 +24,9 @@ class DescriptorIndex(Protocol):
     def search(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
         """The `k` nearest tiles, nearest first, each once by its best descriptor; fewer when it holds fewer.
 
-        `descriptor` has shape (dimension,), dtype float32, finite, of length 1e18 or less. Waits for nothing
-        but pages of the index that are not in memory. Raises `ValueError` for any other query and for k < 1,
-        `IndexUnavailableError` for an empty or closed index.
+        `descriptor` has shape (dimension,), dtype float32, finite, of length 1e18 or less, and by inner
+        product of 1e-15 or more. Waits for nothing but pages of the index that are not in memory. Raises
+        `ValueError` for any other query and for k < 1, `IndexUnavailableError` for an empty or closed index.
         """
 
     def rebuild(
@@ -37,13 +37,15 @@ class DescriptorIndex(Protocol):
         descriptor_model: str,
         built_at: datetime,
         progress: Callable[[int, int], None] | None = None,
+        content_sha256: npt.NDArray[np.uint8] | None = None,
     ) -> IndexMetadata:
         """Build a new generation from row i = tile i, make it durable, and answer from it.
 
         A tile may come several times, with several descriptors. `descriptors` has shape (n, d), float32,
-        finite. `progress(done, total)` counts descriptors. Searches under way finish on the old generation.
-        Takes seconds to minutes; waits for no other build. Raises `IndexBuildError`; then the old generation
-        stays.
+        finite. `content_sha256` has shape (n, 32): the SHA-256 of the bytes that row i was made from, by
+        which `aerotile ready` finds out tiles that are replaced later. `progress(done, total)` counts
+        descriptors. Searches under way finish on the old generation. Takes seconds to minutes; waits for no
+        other build. Raises `IndexBuildError`; then the old generation stays.
         """
 
     def metadata(self) -> IndexMetadata:

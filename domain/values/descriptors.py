@@ -111,6 +111,10 @@ class IndexMetadata:
     """What its graph holds."""
     rows_sha256: str | None = attrs.field(default=None, validator=is_a(str, or_none=True))
     """Of `tiles.rows`, which vouches for the place-ordered descriptors; None for an index without them."""
+    contents_sha256: str | None = attrs.field(default=None, validator=is_a(str, or_none=True))
+    """Of `tiles.contents`, which says from which bytes each descriptor was made; None where nobody told."""
+    describes_base: bool = attrs.field(default=False, validator=is_a(bool))
+    """Whether the descriptors were made from the very tiles of the base that the index was sealed into."""
     generation: str | None = attrs.field(default=None, validator=is_a(str, or_none=True))
     """The name of its folder; None for an index that has no generations. Not in the file."""
 

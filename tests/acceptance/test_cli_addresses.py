@@ -55,6 +55,24 @@ def test_tiles_go_in_verbatim_and_are_not_asked_for_again(
     assert all(headers["User-Agent"].startswith("aerotile/") for headers in server.headers)
 
 
+def test_a_server_is_asked_for_no_place_off_the_ground_of_the_stac_item_that_dates_it(
+    call: Call, tmp_path: Path, server: TileServer
+) -> None:
+    (tmp_path / "item.json").write_text(
+        '{"type": "Feature", "stac_version": "1.0.0", "id": "S2", "bbox": [11.32, 48.02, 11.40, 48.08], '
+        '"properties": {"datetime": "2026-05-01T00:00:00Z"}}'
+    )
+    address = server.address + "/{z}/{x}/{y}.jpg"
+    told = call("provision", address, *AREA, "--stac", "item.json", *FAST, "--json")
+    facts = told.json
+    ground = {f"/12/{t.x}/{t.y}.jpg" for t in mercantile.tiles(11.32, 48.02, 11.40, 48.08, 12)}
+    assert set(server.requests) == ground
+    assert (told.code, facts["stored"]) == (JOB_FAILED, len(ground))
+    assert facts["undated"] == facts["estimate"][0]["found"] - len(ground) > 0
+    assert f"{facts['undated']} have no capture date, such as {address}: 12/" in told.err
+    assert stored(tmp_path) == {path[1:]: body_of(path) for path in ground}
+
+
 def test_a_layer_of_wmts_goes_in_by_its_capabilities(call: Call, tmp_path: Path, server: TileServer) -> None:
     tiles = server.address + "/ortho/{TileMatrix}/{TileRow}/{TileCol}"
     document = capabilities(layer("ortho", address=tiles), layer("map", address=tiles))

@@ -136,7 +136,7 @@ def test_descriptors_of_a_tile_that_was_replaced_since_are_refused_by_name(
     refused = filled("index", "build", "d.npz")
     assert refused.code == JOB_FAILED
     assert refused.error == (
-        f"d.npz describes other bytes than the store holds of 1 tiles: {name_of(replaced)} — describe the "
+        f"d.npz describes other bytes than the store holds of 1 tile: {name_of(replaced)} — describe the "
         "tiles anew (aerotile describe): these were replaced since"
     )
     assert filled("index", "info", "--json").json["generation"] == generation

@@ -33,6 +33,7 @@ class IndexOperation(Operation):
             DESCRIPTORS,
             descriptor_model="a-network",
             built_at=datetime(2026, 5, 1, tzinfo=timezone.utc),
+            content_sha256=np.full((len(DESCRIPTORS), 32), number % 256, np.uint8),
         )
 
     def answering(self, index: FaissDescriptorIndex) -> int:

@@ -47,6 +47,7 @@ TABLE = [
         ("build",),
     ),
     Written("index: tiles.descriptors", "adapters/faiss/place_order.py", INDEX, ("build",)),
+    Written("index: tiles.contents", "adapters/faiss/described_contents.py", INDEX, ("build",)),
     Written(
         "index: pointer, lock, generations", "adapters/files/generations.py", INDEX, ("build", "rollback")
     ),

@@ -186,6 +186,37 @@ def test_an_item_dates_the_tiles_of_its_ground_alone(
     assert found(at(3, 8, 0)) is None
 
 
+SWATH = [[[9.9, 48.2], [11.7, 49.3], [11.9, 49.1], [10.1, 48.0], [9.9, 48.2]]]
+IN_A_CORNER_OF_ITS_BOX = (12, 2162, 1402)
+
+
+@pytest.mark.parametrize(
+    "geometry",
+    [{"type": "Polygon", "coordinates": SWATH}, {"type": "MultiPolygon", "coordinates": [SWATH]}],
+    ids=["polygon", "multi_polygon"],
+)
+@pytest.mark.parametrize("bbox", [[9.9, 48.0, 11.9, 49.3], None])
+def test_an_item_dates_no_tile_off_its_footprint(
+    tmp_path: Path, geometry: dict[str, Any], bbox: list[float] | None
+) -> None:
+    properties = {"datetime": "2024-05-01T00:00:00Z"}
+    found = read_stac_date(item_of(tmp_path, properties, bbox=bbox, geometry=geometry))
+    assert found(at(12, 2172, 1412)) == MAY
+    assert found(at(*IN_A_CORNER_OF_ITS_BOX)) is None
+    boxed = read_stac_date(item_of(tmp_path, properties, bbox=[9.9, 48.0, 11.9, 49.3], geometry=None))
+    assert boxed(at(*IN_A_CORNER_OF_ITS_BOX)) == MAY
+
+
+@pytest.mark.parametrize(
+    "rings",
+    [[], [[[1, 2], [3, 4]]], [[[179, 1], [-179, 1], [-179, 2], [179, 2], [179, 1]]], "ring", [[[1]] * 4]],
+)
+def test_an_item_whose_footprint_is_none_is_refused(tmp_path: Path, rings: object) -> None:
+    geometry = {"type": "Polygon", "coordinates": rings}
+    with pytest.raises(CaptureDateError, match="its footprint is impossible"):
+        read_stac_date(item_of(tmp_path, {"datetime": "2024-05-01T00:00:00Z"}, geometry=geometry))
+
+
 @pytest.mark.parametrize("bbox", [[1, 2, 3], "1,2,3,4", [1, 2, 3, None], [11, 49, 12, 48], [0, -91, 1, 1]])
 def test_an_item_whose_ground_is_none_is_refused(tmp_path: Path, bbox: object) -> None:
     with pytest.raises(CaptureDateError, match="its bbox is"):

@@ -13,26 +13,27 @@ from aerotile.adapters.descriptor_arrays import check_components, checked_query
 from aerotile.adapters.faiss import queries
 from aerotile.adapters.faiss.queries import quickly_checked_query
 from aerotile.domain.errors import IndexBuildError
-from aerotile.domain.values.descriptors import VectorStorage
+from aerotile.domain.values.descriptors import DescriptorMetric, VectorStorage
 from aerotile.domain.values.tiles import TileId, TileSource
 from aerotile.ext import are_within
 
+L2 = DescriptorMetric.L2
 QUERY = np.arange(8, dtype=np.float32)
 
 
 def test_a_good_query_is_given_back_as_it_is() -> None:
-    assert checked_query(QUERY, 8, 1) is QUERY
+    assert checked_query(QUERY, 8, 1, L2) is QUERY
 
 
 def test_a_query_with_gaps_between_its_components_is_made_whole() -> None:
-    checked = checked_query(np.repeat(QUERY, 2)[::2], 8, 1)
+    checked = checked_query(np.repeat(QUERY, 2)[::2], 8, 1, L2)
     assert checked.flags.c_contiguous
     assert np.array_equal(checked, QUERY)
 
 
 def test_a_query_that_begins_at_an_odd_address_is_moved() -> None:
     odd = np.frombuffer(b"\0" + QUERY.tobytes(), np.float32, offset=1)
-    checked = checked_query(odd, 8, 1)
+    checked = checked_query(odd, 8, 1, L2)
     assert checked.flags.aligned
     assert np.array_equal(checked, QUERY)
 
@@ -41,9 +42,9 @@ def test_a_query_that_begins_at_an_odd_address_is_moved() -> None:
 @pytest.mark.parametrize("component", [3e38, -3e38, 4e17])
 def test_a_query_whose_distances_are_no_float32_is_refused(component: float) -> None:
     with pytest.raises(ValueError, match=r"length 1e\+18 or less, got .*; normalise the descriptors"):
-        checked_query(np.full(8, component, np.float32), 8, 1)
+        checked_query(np.full(8, component, np.float32), 8, 1, L2)
     longest = np.full(8, 3.5e17, np.float32)
-    assert checked_query(longest, 8, 1) is longest
+    assert checked_query(longest, 8, 1, L2) is longest
 
 
 @pytest.mark.filterwarnings("error")
@@ -52,7 +53,7 @@ def test_the_component_that_is_not_finite_is_named(value: float) -> None:
     query = QUERY.copy()
     query[5] = value
     with pytest.raises(ValueError, match="component 5 is not"):
-        checked_query(query, 8, 1)
+        checked_query(query, 8, 1, L2)
 
 
 def _odd(values: Any) -> Any:
@@ -96,9 +97,11 @@ _VALUES = (
 _COUNTS: tuple[Any, ...] = (1, 7, np.int64(3), 0, -1, True, 1.0, None)
 
 
-def _outcome(check: Callable[..., Any], query: Any, dimension: int, k: Any) -> tuple[str, str]:
+def _outcome(
+    check: Callable[..., Any], query: Any, dimension: int, k: Any, metric: DescriptorMetric
+) -> tuple[str, str]:
     try:
-        checked = check(query, dimension, k)
+        checked = check(query, dimension, k, metric)
     except ValueError as error:
         return "refused", str(error)
     assert checked.flags.c_contiguous
@@ -112,7 +115,8 @@ def test_the_compiled_look_at_a_query_changes_neither_what_is_taken_nor_an_error
     for dimension, value, everywhere in product((1, 8, 37), _VALUES, (True, False)):
         values = np.arange(dimension, dtype=np.float32)
         values[slice(None) if everywhere else slice(-1, None)] = value
-        cases += [(_LAYOUTS[layout](values), dimension, k) for k in _COUNTS]
+        given = _LAYOUTS[layout](values)
+        cases += [(given, dimension, k, metric) for k, metric in product(_COUNTS, DescriptorMetric)]
     assert [_outcome(quickly_checked_query, *case) for case in cases] == [
         _outcome(checked_query, *case) for case in cases
     ]
@@ -120,7 +124,7 @@ def test_the_compiled_look_at_a_query_changes_neither_what_is_taken_nor_an_error
 
 def test_a_good_query_needs_the_compiled_look_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(queries, "checked_query")
-    assert quickly_checked_query(QUERY, 8, 1) is QUERY
+    assert quickly_checked_query(QUERY, 8, 1, L2) is QUERY
 
 
 @pytest.mark.parametrize("place", range(37))

@@ -8,7 +8,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerotile.domain.policies.index_agreement import LISTED_UNKNOWN, changed_tiles, compare_index
+from aerotile.domain.policies.index_agreement import (
+    LISTED_UNKNOWN,
+    DescribedContents,
+    changed_tiles,
+    compare_index,
+)
 from aerotile.domain.values.catalogue_entries import CatalogueColumns, Keys
 from aerotile.domain.values.tile_key import VariantTable, encode_tile_key
 from aerotile.domain.values.tiles import TileId, TileSource
@@ -77,15 +82,21 @@ def columns_of(stored: dict[TileId, bytes]) -> tuple[CatalogueColumns, VariantTa
 
 @given(
     st.lists(st.tuples(ANY_TILE, A_DIGEST), max_size=12),
+    st.sampled_from([8, 32]),
     st.dictionaries(ANY_TILE, A_DIGEST, max_size=8),
     st.dictionaries(ANY_TILE, A_DIGEST, max_size=8),
 )
 def test_exactly_the_tiles_described_from_other_bytes_than_the_first_layer_has_are_changed(
-    described: list[tuple[TileId, bytes]], sealed: dict[TileId, bytes], made: dict[TileId, bytes]
+    described: list[tuple[TileId, bytes]],
+    known_bytes: int,
+    sealed: dict[TileId, bytes],
+    made: dict[TileId, bytes],
 ) -> None:
     keys, variants = keys_of([tile_id for tile_id, _ in described])
     digests = np.frombuffer(b"".join(digest for _, digest in described), np.uint8).reshape(-1, 32)
-    found = changed_tiles(keys, variants, digests, [columns_of(sealed), columns_of(made)])
+    found = changed_tiles(
+        DescribedContents(keys, variants, digests[:, :known_bytes]), [columns_of(sealed), columns_of(made)]
+    )
     held = made | sealed
     changed = {tile_id for tile_id, digest in described if held.get(tile_id, digest) != digest}
     assert found.tiles == len(changed)

@@ -75,7 +75,8 @@ def seal(
     The bytes of each tile are hashed and copied as they are. The generation in use stays in use: sign the new
     one, then switch to it. The same tiles, options, index and number give the same bytes. An interrupted seal
     leaves nothing that is in the way of the next one. Descriptors of tiles that are not taken are counted.
-    Tiles of a dataset that may not be stored offline, or is not defined, refuse the seal by name.
+    Tiles of a dataset that may not be stored offline, or is not defined, refuse the seal by name, and so does
+    an index that describes other bytes than the base would hold of a tile.
     """
     from ...sealed_base.seal_plan import SealPlan
 
@@ -95,5 +96,11 @@ def seal(
     with session.existing_runtime() as runtime:
         with progress_bar("tiles, then descriptors") as advance, lost_tiles_refused():
             manifest = runtime.seal_base(plan, number=number, with_index=with_index, progress=advance)
+        if manifest.index is not None and runtime.descriptor_index.metadata().contents_sha256 is None:
+            click.echo(
+                "warning: the index does not say from which bytes its descriptors were made: that they are "
+                "of the tiles of this base could not be compared, and aerotile ready says no",
+                err=True,
+            )
         opened = runtime.base_generations.manifest(manifest.name, runtime.base_trust)
         print_opened(runtime, opened, as_json=as_json)

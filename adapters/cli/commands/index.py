@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ....domain.values.counted import counted
 from ..command import LazyGroup
 from ..errors import JobFailedError
 from ..output import write_facts, write_json
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ....domain.values.descriptors import IndexMetadata
     from ....domain.values.tiles import TileId
 
+_DESCRIBE_ANEW = "describe the tiles anew and build the index from that (aerotile describe, index build)"
 COMMANDS = {
     "build": ("index_build", "Build a new generation from descriptors."),
     "info": ("index_info", "Show the generation in use."),
@@ -84,10 +85,33 @@ def _named(listed: Sequence[TileId], count: int) -> str:
     return f": {', '.join(map(str, listed))}{more}" if listed else ""
 
 
-def changed_since_described(changed: ChangedTiles, file: Path) -> JobFailedError:
+def contents_facts(changed: ChangedTiles | None) -> dict[str, Any]:
+    """The tiles whose descriptors were made from other bytes than are there now, as JSON shows them.
+
+    None: the index does not say from which bytes they were made.
+    """
+    return {
+        "contents_compared": changed is not None,
+        "changed_tiles": None if changed is None else changed.tiles,
+        "changed_listed": [] if changed is None else [str(tile_id) for tile_id in changed.listed],
+    }
+
+
+def contents_line(changed: ChangedTiles | None) -> str:
+    """The same for a person."""
+    if changed is None:
+        return (
+            "whether tiles were replaced since they were described can't be compared: the index does not say "
+            f"from which bytes it was made; {_DESCRIBE_ANEW}"
+        )
+    said = f"{counted(changed.tiles, 'tile was', 'tiles were')} replaced since described"
+    return f"{said}{_named(changed.listed, changed.tiles)}; {_DESCRIBE_ANEW}" if changed.tiles else said
+
+
+def changed_since_described(changed: ChangedTiles, who: str) -> JobFailedError:
     """The failure of descriptors that were made from other bytes than the store holds."""
     return JobFailedError(
-        f"{file} describes other bytes than the store holds of {changed.tiles} tiles"
+        f"{who} describes other bytes than the store holds of {counted(changed.tiles, 'tile')}"
         f"{_named(changed.listed, changed.tiles)}",
         remedy="describe the tiles anew (aerotile describe): these were replaced since",
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from ....domain.policies.index_agreement import DescribedContents
 from ....domain.values.counted import counted
 from ....domain.values.descriptors import IndexKind, check_descriptor_model
 from ...input_files.descriptor_files import (
@@ -34,6 +35,9 @@ from .index import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from ....domain.values.catalogue_entries import Keys
     from ....domain.values.tile_key import VariantTable
     from ....domain.values.tiles import TileId
@@ -97,7 +101,8 @@ def build(
     A tile may come several times, with descriptors of other headings, seasons or scales: a search names it
     once. Tiles that are not in the store are counted, and so are stored ones without a descriptor; when none
     of the tiles is in the store, nothing is built. aerotile describe notes the bytes that each descriptor was
-    made from (the array `sha256`): where the store holds other ones by now, nothing is built.
+    made from (the array `sha256`), and the index keeps it: where the store holds other ones by now, nothing
+    is built, and where they are replaced later, aerotile ready, status and verify say so.
 
     Descriptors that numpy.savez wrote as float32 are read from the file during the build: don't change the
     file. A build that would take more memory than is available is refused before it starts.
@@ -114,7 +119,10 @@ def build(
             _print_estimates(index.estimates(None if given is None else given[1], kind=chosen), as_json)
             return
         model = None if file is None else _model(file, model)
-        compared = {} if no_store_check else _compare(runtime, index, file, given)
+        digests = None
+        if file is not None and given is not None:
+            digests = read_described_digests(file, len(given[0]))
+        compared = {} if no_store_check else _compare(runtime, index, file, given, digests)
         total = index.metadata().count if given is None else len(given[0])
         with progress_bar("descriptors", total) as advance:
             built_at = runtime.clock.now()
@@ -122,14 +130,18 @@ def build(
                 metadata = index.rebuild_kept(built_at=built_at, kind=chosen, progress=advance)
             else:
                 metadata = index.rebuild(
-                    *given, descriptor_model=str(model), built_at=built_at, kind=chosen, progress=advance
+                    *given,
+                    descriptor_model=str(model),
+                    built_at=built_at,
+                    content_sha256=digests,
+                    kind=chosen,
+                    progress=advance,
                 )
         print_generation(index.generations.current(), metadata, as_json=as_json, more=compared)
     if compared.get("contents_compared") is False:
-        who = "the index it was built from" if file is None else str(file)
         click.echo(
-            f"warning: {who} does not say from which bytes its descriptors were made ({DIGESTS}): "
-            "tiles that were replaced since are not found out",
+            f"warning: {_maker(file)} does not say from which bytes its descriptors were made ({DIGESTS}): "
+            "tiles that were replaced since are not found out, and aerotile ready says no",
             err=True,
         )
 
@@ -139,22 +151,31 @@ def _compare(
     index: FaissDescriptorIndex,
     file: Path | None,
     given: tuple[Sequence[TileId], Any] | None,
+    digests: npt.NDArray[np.uint8] | None,
 ) -> dict[str, Any]:
     """Compare what is to be indexed with the store, and return it as facts; what it can't be is refused."""
     keys, variants = _keys(index, given)
     agreement = runtime.compare_index(keys, variants)
     if agreement.none_is_known:
         raise nothing_known(agreement)
-    digests = None if file is None else read_described_digests(file, len(keys))
-    if file is not None and digests is not None:
-        changed = runtime.changed_tiles(keys, variants, digests)
+    if given is None:
+        contents = index.contents()
+    else:
+        contents = None if digests is None else DescribedContents(keys, variants, digests)
+    if contents is not None:
+        changed = runtime.changed_tiles(contents)
         if changed.tiles:
-            raise changed_since_described(changed, file)
+            raise changed_since_described(changed, _maker(file))
     if agreement.unknown_tiles:
         click.echo(f"warning: {agreement_line(agreement)}", err=True)
     if agreement.undescribed_tiles:
         click.echo(f"warning: {undescribed_line(agreement)}", err=True)
-    return agreement_facts(agreement) | {"contents_compared": digests is not None}
+    return agreement_facts(agreement) | {"contents_compared": contents is not None}
+
+
+def _maker(file: Path | None) -> str:
+    """Where the descriptors come from, for a person."""
+    return "the index it was built from" if file is None else str(file)
 
 
 def _print_estimates(estimates: Sequence[BuildEstimate], as_json: bool) -> None:

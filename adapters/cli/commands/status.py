@@ -20,7 +20,7 @@ from ..coverage import check_map_file, coverage_facts, map_option, write_coverag
 from ..errors import BadInputError, JobFailedError, describe, one_line
 from ..output import in_words, json_option, write_facts, write_json, write_line
 from ..session import Session
-from .index import agreement_facts, index_facts, nothing_known
+from .index import agreement_facts, contents_facts, index_facts, nothing_known
 
 if TYPE_CHECKING:
     from ....domain.lookups.searchable_index import SearchableIndex
@@ -163,7 +163,8 @@ def _index(runtime: Runtime) -> dict[str, Any]:
         return {"generation": None}
     agreement = runtime.compare_index(*opened.tile_keys())
     metadata = opened.metadata()
-    facts = index_facts(metadata.generation, metadata) | agreement_facts(agreement)
+    changed = runtime.changed_in_index()
+    facts = index_facts(metadata.generation, metadata) | agreement_facts(agreement) | contents_facts(changed)
     facts["in_base"] = sealed is not None
     if agreement.none_is_known:
         failure = nothing_known(agreement)
@@ -243,6 +244,8 @@ def _shown(key: str, value: Any) -> Any:
         return ", ".join(f"{name}: {_shown(key, inner)}" for name, inner in value.items()) or "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if key == "changed_tiles" and value is None:
+        return "can't be compared: describe the tiles and build the index anew"
     if key.endswith("bytes"):
         return in_words(value)
     if key.endswith("_seconds"):

@@ -19,10 +19,17 @@ from ..progress import progress_bar
 from ..session import Session
 from ..shared_options import max_rate_option, resume_option
 from ..verify_progress import VerifyProgress, finding_facts
-from .index import agreement_facts, agreement_line, nothing_known, undescribed_line
+from .index import (
+    agreement_facts,
+    agreement_line,
+    contents_facts,
+    contents_line,
+    nothing_known,
+    undescribed_line,
+)
 
 if TYPE_CHECKING:
-    from ....domain.policies.index_agreement import IndexAgreement
+    from ....domain.policies.index_agreement import ChangedTiles, IndexAgreement
     from ....domain.store.check import StoreCheck
     from ....domain.store.verify import Finding
 
@@ -87,18 +94,19 @@ def verify(
                 progress.leave()
             raise
         index = [attrs.asdict(finding) for finding in runtime.check_index()]
-        agreement = runtime.index_agreement()
+        agreement, changed = runtime.index_agreement() or (None, None)
         in_force = runtime.recall_lists.read()
         recalled = 0 if in_force is None else runtime.recalled_in_store(in_force.recalls)
         progress.finish()
     if as_json:
         of_recall = {} if in_force is None else {"recalled": recalled}
-        write_json(_facts(check, reconciled, index, agreement) | of_recall)
+        write_json(_facts(check, reconciled, index, agreement, changed) | of_recall)
     else:
         _print(check, reconciled, index)
         if agreement is not None:
             write_line(agreement_line(agreement))
             write_line(undescribed_line(agreement))
+            write_line(contents_line(changed))
         if in_force is not None:
             write_line(
                 f"{counted(recalled, 'tile is', 'tiles are')} recalled by list "
@@ -119,6 +127,7 @@ def _facts(
     reconciled: dict[str, int] | None,
     index: list[dict[str, Any]],
     agreement: IndexAgreement | None,
+    changed: ChangedTiles | None,
 ) -> dict[str, Any]:
     return {
         "tiles": check.tiles,
@@ -126,7 +135,9 @@ def _facts(
         "findings": [finding_facts(finding) for finding in check.findings],
         "fetch_again": check.fetch_again,
         "index": index,
-        "index_agreement": None if agreement is None else agreement_facts(agreement),
+        "index_agreement": None
+        if agreement is None
+        else agreement_facts(agreement) | contents_facts(changed),
     }
 
 

@@ -48,7 +48,7 @@ def test_a_flight_whose_tiles_are_all_there_is_a_go(call: Call, filled: list[Pla
     facts = call(*READY, "--json").json
     assert (facts["go"], facts["noes"], facts["tiles"]) == (True, [], len(filled))
     assert {one["name"]: one["holds"] for one in facts["conditions"]} == dict.fromkeys(
-        ["index", "index and tiles agree", "clock", "take-off", "room", "record"], True
+        ["index", "index and tiles agree", "tiles as described", "clock", "take-off", "room", "record"], True
     )
     assert [(leg["leg"], leg["first_point"], leg["last_point"]) for leg in facts["legs"]] == [
         (1, 1, 2),
@@ -268,6 +268,7 @@ def test_recalled_tiles_are_mended_by_what_their_list_lets_in(
     call: Call,
     filled: list[Place],
     jpeg: Callable[..., bytes],
+    describe: Call,
     days_ago: Callable[[int], str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -302,6 +303,7 @@ def test_recalled_tiles_are_mended_by_what_their_list_lets_in(
     assert other.read_bytes() != contents[first]
     assert call("ingest", "other", "--captured-at", days_ago(1)).code == 0
     assert call("verify").code == 0
+    describe(filled, {first: jpeg(200)})  # the index has the descriptor of the recalled picture
     assert call(*READY).code == 0
     recall(8, "--bbox", "10,47,12,49")
     assert missing()[0] == len(filled)

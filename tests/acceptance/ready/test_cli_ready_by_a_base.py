@@ -25,7 +25,15 @@ def test_a_sealed_base_is_judged_without_a_database(
     assert (refused.code, "signed by 0 of the 1 pinned keys" in refused.error) == (JOB_FAILED, True)
     told = call(*READY, "--json", **pinned, **UNSIGNED)
     conditions = {one["name"]: one for one in told.json["conditions"]}
-    assert set(conditions) == {"index", "index and tiles agree", "base", "clock", "take-off", "record"}
+    assert set(conditions) == {
+        "index",
+        "index and tiles agree",
+        "tiles as described",
+        "base",
+        "clock",
+        "take-off",
+        "record",
+    }
     assert conditions["base"]["holds"] is False
     assert conditions["base"]["remedy"].startswith("aerotile base sign 000001 --key FILE")
     assert {each["what"]: each["remedy"] for each in told.json["noes"]} == {
