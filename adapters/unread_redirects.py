@@ -16,4 +16,5 @@ async def set_location_aside(response: httpx.Response) -> None:
 
 def location_of(headers: httpx.Headers) -> str | None:
     """The `Location` of an answer that passed the hook, as the server wrote it."""
-    return headers.get(_ASIDE)
+    location: str | None = headers.get(_ASIDE)
+    return location
