@@ -69,6 +69,9 @@ def read_config(
     environment = os.environ if environment is None else environment
     if not isinstance(environment, Mapping):
         raise ConfigurationError(f"environment must be a mapping, got {type_name(environment)}")
+    for each in (part for pair in environment.items() for part in pair):
+        if not isinstance(each, str):
+            raise ConfigurationError(f"environment must have texts alone, got {type_name(each)}")
     folder = Path.cwd() if folder is None else _path(folder, "folder").absolute()
     given: dict[str, Given] = {}
     chosen = _choose_file(environment, folder, file)

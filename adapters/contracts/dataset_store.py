@@ -94,6 +94,14 @@ class DatasetStoreContract:
         assert store.datasets() == (ORTHO,)
 
     @pytest.mark.parametrize(
+        "name", ["other", "", "a\x00b", "\udcff", "x" * 100_000], ids=lambda name: ascii(name)[:20]
+    )
+    def test_a_name_that_no_dataset_has_is_unknown(self, store: DatasetStore, name: str) -> None:
+        with pytest.raises(UnknownDatasetError) as refusal:
+            store.find(name)
+        assert refusal.value.name == name
+
+    @pytest.mark.parametrize(
         "ask", [lambda store: store.find(ORTHO.name), lambda store: store.amend(ORTHO)], ids=["find", "amend"]
     )
     def test_a_dataset_that_is_not_defined_is_refused_with_the_way_out(

@@ -282,6 +282,13 @@ class TileMetadataStoreContract:
         assert subject.pending(np.int64(2)) == [onboard(1)]
         assert subject.candidates(np.uint8(2)) == subject.candidates(2)
 
+    def test_a_limit_beyond_every_count_of_the_database_is_no_limit(
+        self, subject: TileMetadataStoreSubject
+    ) -> None:
+        subject.add(onboard(1))
+        assert subject.pending(limit=10**30) == [onboard(1)]
+        assert subject.candidates(limit=1 << 63) == []
+
     @pytest.mark.parametrize("limit", [True, 2.0, "2", None])
     def test_a_limit_that_is_no_whole_number_is_refused(
         self, subject: TileMetadataStoreSubject, limit: Any

@@ -16,6 +16,7 @@ import httpx
 from ...domain.errors import ConfigurationError
 from ..config.secret import SHORTEST_REPLACED, Secret
 from ..http_logs import hide_in_http_logs
+from ..unread_redirects import set_location_aside
 from ..upload_protocol import PROTOCOL_HEADER, PROTOCOL_VERSION
 from .errors import ProviderProblemError, exchange_errors, garbled, problem_of_status
 
@@ -73,6 +74,7 @@ class ProviderClient:
             verify=tls_context(address.ca_file) if secure else False,
             trust_env=address.trust_env,
             follow_redirects=False,
+            event_hooks={"response": [set_location_aside]},
             timeout=httpx.Timeout(None, connect=address.connect_timeout_s),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),

@@ -14,6 +14,7 @@ import httpx
 
 from ...domain.policies.retry_after import retry_after_s
 from ...domain.values.upload_reports import ProblemKind, UploadProblem, UploadReason
+from ..unread_redirects import location_of
 from .protocol import GarbledAnswerError, plain_text, read_problem
 
 _KIND_OF_STATUS = {
@@ -72,7 +73,7 @@ def problem_of_status(
     remedy = _REMEDY_OF_STATUS.get(status)
     kind = _KIND_OF_CODE.get(code or "") or _KIND_OF_STATUS.get(status) or ProblemKind.REFUSED
     if 300 <= status < 400:
-        location = plain_text(headers.get("Location"), hidden) or "nowhere"
+        location = plain_text(location_of(headers), hidden) or "nowhere"
         text = f"it redirects to {location}, which is not followed"
         remedy = "set upload.url to the provider's own address"
     elif 200 <= status < 300:

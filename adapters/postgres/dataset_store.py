@@ -8,7 +8,7 @@ import attrs
 from psycopg.rows import TupleRow
 
 from ...domain.errors import DatasetConflictError, StoreUnavailableError, UnknownDatasetError
-from ...domain.values.datasets import Dataset, DigestOf
+from ...domain.values.datasets import Dataset, DigestOf, is_dataset_name
 from ...domain.values.validators import check_kind
 from .connection import Database
 
@@ -58,6 +58,8 @@ class PostgresDatasetStore:
     def find(self, name: str) -> Dataset:
         """See `DatasetStore`."""
         check_kind(name, str, "name")
+        if not is_dataset_name(name):  # the database takes no text with a lone surrogate or a null character
+            raise UnknownDatasetError(name)
         rows = self._database.fetch_all(f"reading the dataset {name}", SELECT_DATASET, (name,))
         if not rows:
             raise UnknownDatasetError(name)

@@ -16,13 +16,25 @@ from typing import Any
 import attrs
 
 from ...domain.flight_events import RecordEnvelope
+from ...domain.values.validators import as_bool, as_real, as_whole
 
 MAX_LINE_BYTES = 1 << 20
 """Longer lines are neither written nor read, so a damaged file can't fill a reader's memory."""
 _PREFIX_BYTES = 9
 _SHOWN_CHARACTERS = 1000
+
+
+def _plain(value: Any) -> Any:
+    """A number or a truth value of NumPy as a plain one, for JSON. Raises `TypeError` for anything else."""
+    for take in (as_bool, as_whole, as_real):
+        plain = take(value)
+        if plain is not value:
+            return plain
+    raise TypeError(f"JSON has no {type(value).__name__}")
+
+
 # NaN and Infinity are not JSON; other readers would refuse the line.
-_encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+_encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_plain)
 
 
 @attrs.frozen

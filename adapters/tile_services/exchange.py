@@ -16,6 +16,7 @@ from ...domain.policies.retry_after import retry_after_s
 from ...domain.ports.clock import Clock
 from ..http_logs import hide_in_http_logs
 from ..loop_thread import LoopThread
+from ..unread_redirects import location_of, set_location_aside
 from .address import ServerAddress
 from .versions import condition_of, version_of
 
@@ -59,6 +60,7 @@ class Exchange:
             verify=ssl.create_default_context() if address.server.startswith("https:") else False,
             trust_env=False,
             follow_redirects=False,
+            event_hooks={"response": [set_location_aside]},
             timeout=httpx.Timeout(None, connect=min(_CONNECT_TIMEOUT_S, timeout_s)),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
@@ -106,16 +108,21 @@ class Exchange:
             answer, location = await self._once(url, version)
             if location is None:
                 return answer
-            target = urljoin(url, location)
-            if not self._is_here(target):
+            target = self._here(url, location)
+            if target is None:
                 return Answer(garbage="a redirect to another server")
             url = target
         return Answer(garbage=f"more than {_MAX_REDIRECTS} redirects")
 
-    def _is_here(self, url: str) -> bool:
-        parts = httpx.URL(url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        return (parts.scheme, parts.host, port) == self._address.origin
+    def _here(self, url: str, location: str) -> str | None:
+        """The address that a redirect leads to; None for one of another server, or that can't be read."""
+        try:
+            target = urljoin(url, location)
+            parts = httpx.URL(target)
+            origin = parts.scheme, parts.host, parts.port or (443 if parts.scheme == "https" else 80)
+        except (httpx.InvalidURL, ValueError):
+            return None
+        return target if origin == self._address.origin else None
 
     async def _once(self, url: str, version: str | None) -> tuple[Answer, str | None]:
         headers = self._address.headers | condition_of(version)
@@ -126,7 +133,7 @@ class Exchange:
                 if len(body) > MAX_ANSWER_BYTES:
                     return Answer(garbage=f"an answer of more than {MAX_ANSWER_BYTES} bytes"), None
             status, found = response.status_code, response.headers
-        location = found.get("Location") if 300 <= status < 400 else None
+        location = location_of(found) if 300 <= status < 400 else None
         wait_s = retry_after_s(found.get("Retry-After"), found.get("Date"), self._clock.now())
         return Answer(status, bytes(body), wait_s, version_of(found)), location
 

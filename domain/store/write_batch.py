@@ -47,6 +47,8 @@ def checked_batch(tiles: Iterable[tuple[TileBytes, TileMetadata]]) -> list[tuple
             check_kind(metadata, TileMetadata, "metadata")
         except TypeError as error:
             raise TypeError(f"tiles[{place}]: {error}") from error
+        except ValueError as error:
+            raise ValueError(f"tiles[{place}]: {error}") from error
         batch.append((jpeg, metadata))
     return batch
 

@@ -37,9 +37,14 @@ class SourceDigest:
     """64 lower-case hexadecimal digits."""
 
 
+def is_dataset_name(value: object) -> bool:
+    """Whether a dataset may have the name `value`."""
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
+
+
 def check_dataset_name(value: object) -> None:
     """Raise `ValueError` unless `value` is a dataset's name."""
-    if not isinstance(value, str) or _NAME.fullmatch(value) is None:
+    if not is_dataset_name(value):
         raise ValueError(
             "a dataset's name has 1 to 64 letters, digits, dots, underscores and hyphens, and begins with a "
             f"letter or digit, got {value!r}"

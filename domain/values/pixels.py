@@ -25,7 +25,8 @@ An array of several dimensions gives its bytes in C order. The bytes are copied,
 def as_bytes(pixels: Any) -> bytes:
     """A JPEG in any buffer of unsigned bytes as `bytes`, copied unless it is one: nobody can change a copy.
 
-    An array of several dimensions gives its bytes in C order. Raises `TypeError` for anything else.
+    An array of several dimensions gives its bytes in C order. Raises `TypeError` for anything else, and
+    `ValueError` for a buffer that is closed or that gives no bytes.
     """
     if type(pixels) is bytes:
         return pixels
@@ -36,6 +37,8 @@ def as_bytes(pixels: Any) -> bytes:
             found = f"a buffer of format {view.format!r}"
     except TypeError:
         found = type(pixels).__name__
+    except (ValueError, BufferError) as error:
+        raise ValueError(f"pixels of type {type(pixels).__name__} can't be read: {error}") from error
     raise TypeError(f"pixels must be bytes, bytearray, memoryview or an array of uint8, got {found}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import datetime
 from enum import Enum
 from uuid import UUID
@@ -13,6 +14,7 @@ from .datasets import check_dataset_name
 from .tile_grid import Bbox, check_zoom, column_and_row, north_west_corner, tile_bbox
 from .tile_names import location_hash_of, tile_uuid_of
 from .validators import (
+    as_text,
     as_whole,
     aware_utc,
     check_aware_utc,
@@ -23,6 +25,9 @@ from .validators import (
     plain_numbers,
     sha256_digits,
 )
+
+_COORDINATE = re.compile("0|[1-9][0-9]{0,6}")
+"""A zoom, a column or a row as `str(tile_id)` writes it; `int` also takes `1_8`, `+18` and other digits."""
 
 
 class TileSource(str, Enum):
@@ -155,10 +160,16 @@ def parse_tile_id(text: str) -> TileId:
     try:
         source = TileSource(source_text)
         flight_id = UUID(rest.pop(0)) if source is TileSource.ONBOARD else None
-        zoom_level, x, y = (int(part) for part in rest)
+        zoom_level, x, y = (_coordinate(part) for part in rest)
         return TileId(zoom_level, x, y, source, flight_id)
     except (ValueError, IndexError) as error:
         raise ValueError(f"{text!r} is no tile id such as imported/5/16/10: {error}") from error
+
+
+def _coordinate(text: str) -> int:
+    if not _COORDINATE.fullmatch(text):
+        raise ValueError(f"{text[:20]!r} is no zoom, column or row")
+    return int(text)
 
 
 def _not_negative(_: object, attribute: attrs.Attribute[float], value: float) -> None:
@@ -220,7 +231,7 @@ class TileMetadata:
     """Which tile it is."""
     captured_at: datetime = attrs.field(validator=aware_utc)
     """When the ground looked like that, not when the file was fetched."""
-    content_sha256: str = attrs.field(validator=sha256_digits)
+    content_sha256: str = attrs.field(converter=as_text, validator=sha256_digits)
     """Of the JPEG bytes, 64 lower-case hexadecimal digits."""
     disk_bytes: int = attrs.field(validator=_positive_whole)
     """Length of the JPEG."""
@@ -241,7 +252,7 @@ class TileMetadata:
     """Of an onboard tile; forbidden for every other source."""
     location_hash: UUID | None = attrs.field(default=None, validator=is_a(UUID, or_none=True))
     """UUID of the grid position; checked when it is given, derived when the tile is stored."""
-    dataset: str | None = None
+    dataset: str | None = attrs.field(default=None, converter=as_text)
     """The name of the dataset that it came from; None for a tile of none, such as every onboard tile."""
 
     def __attrs_post_init__(self) -> None:

@@ -16,6 +16,8 @@ T = TypeVar("T")
 SHA256_PATTERN = "[0-9a-f]{64}"
 """A SHA-256 as text: 64 lower-case hexadecimal digits."""
 _SHA256 = re.compile(SHA256_PATTERN)
+MOST_ROWS = (1 << 63) - 1
+"""The greatest whole number of SQL."""
 LONGEST_WAIT_S = 1e9
 """Thirty years; threads can't be told to wait for more than a few hundred."""
 
@@ -109,11 +111,17 @@ def taken_as(values: Iterable[T], kind: type[T], name: str) -> tuple[T, ...]:
 def as_whole(value: Any) -> Any:
     """A whole number of any library, NumPy's too, as an `int`. Everything else as it is, for the validator.
 
-    A bool is no number here, and a float is no whole number, 3.0 neither.
+    A bool is no number here, and a float is no whole number, 3.0 neither. A subclass of `int` may write
+    itself as another text, which would be the name of a folder.
     """
-    if isinstance(value, int):
+    if type(value) is int or isinstance(value, bool):
         return value
     return int(value) if isinstance(value, Integral) else value
+
+
+def as_text(value: Any) -> Any:
+    """A text of any library, such as NumPy's, as a plain `str`. Everything else as it is."""
+    return str.__str__(value) if isinstance(value, str) else value
 
 
 def as_real(value: Any) -> Any:
@@ -188,17 +196,21 @@ def check_timeout(timeout_s: float | None) -> float | None:
 
 
 def check_limit(limit: int) -> int:
-    """The most rows that a caller wants, as a plain number. Raises `ValueError` unless it is 1 or more."""
+    """The most rows that a caller wants, as a plain number that the database counts to.
+
+    Raises `ValueError` unless it is 1 or more.
+    """
     plain: int = as_whole(limit)
     if not is_whole(plain) or plain < 1:
         raise ValueError(f"limit must be 1 or more, got {limit!r}")
-    return plain
+    return min(plain, MOST_ROWS)
 
 
 def plain_numbers(_: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute[Any]]:
     """A field transformer of attrs: int, float and bool fields take those of any library as plain ones.
 
-    They are converted once, in the constructor, so SQL, JSON and compiled code meet no other kind.
+    They are converted once, in the constructor, so SQL, JSON and compiled code meet no other kind. Texts that
+    compiled code meets name `as_text` as their converter.
     """
     converters: dict[Any, Callable[[Any], Any]] = {"int": as_whole, "float": as_real, "bool": as_bool}
     return [

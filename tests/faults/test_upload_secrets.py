@@ -30,6 +30,24 @@ def test_a_redirect_is_not_followed_and_the_other_host_gets_nothing(
     finish(flown, provider)
 
 
+@pytest.mark.parametrize("location", ["http://xn--/", "http://[::1/", "javascript:x", "/\x1b[31m"])
+def test_a_redirect_to_no_address_is_told_and_costs_no_tile(
+    flown: Any, scripted_provider: Callable[..., Any], location: str
+) -> None:
+    provider = scripted_provider()
+
+    def redirect(exchange: Any) -> None:
+        exchange.receive_body()
+        exchange.answer(307, Location=location)
+
+    provider.always = redirect
+    result = flown.call("upload", upload_url=provider.url)
+    assert result.code == 1
+    shown = location.replace("\x1b", "\N{REPLACEMENT CHARACTER}")
+    assert f"it redirects to {shown}, which is not followed" in result.err
+    assert flown.states() == {"pending": TILES}
+
+
 @pytest.mark.parametrize("served", ["expired", "foreign", "misnamed"])
 def test_a_bad_certificate_ends_it_before_a_token_or_a_tile_is_sent(
     flown: Any, scripted_provider: Callable[..., Any], certificates: Any, served: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
@@ -19,6 +20,7 @@ from aerotile.adapters.config.settings import (
     shown,
 )
 from aerotile.adapters.config.values import parse_byte_size
+from aerotile.domain.errors import ConfigurationError
 from aerotile.domain.values.sectors import SectorClassification
 
 
@@ -123,6 +125,12 @@ def test_an_unknown_variable_is_refused_with_the_nearest_one(tmp_path: Path) -> 
 
 def test_variables_of_others_are_none_of_our_business(tmp_path: Path) -> None:
     load(tmp_path, PGPASSWORD="x", AEROTILES="x", aerotile_root="x")
+
+
+@pytest.mark.parametrize("environment", [{"AEROTILE_ROOT": 5}, {b"AEROTILE_ROOT": b"x"}, {"HOME": None}])
+def test_an_environment_of_anything_but_texts_is_refused(environment: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"^environment must have texts alone, got a"):
+        load_config(environment=environment, folder=tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import os
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+import numpy as np
 import pytest
 from recorded_events import event, numbers_in, recorder_in
 from waiting import until
@@ -163,6 +164,17 @@ def test_an_event_larger_than_any_line_may_be_is_kept_without_its_payload(tmp_pa
     (envelope,) = read_record(tmp_path)
     assert envelope.payload["unencodable"].startswith("{'large': 'xxx")
     assert len(envelope.payload["unencodable"]) <= 1000
+
+
+def test_numbers_of_numpy_are_recorded_as_numbers(tmp_path: Path) -> None:
+    recorder = recorder_in(tmp_path)
+    payload = {"count": np.int64(3), "error_m": np.float32(1.5), "is_used": np.True_, "by": [np.uint8(7)]}
+    recorder.record(FlightEvent(EventKind.WRITE, "committed", payload))
+    recorder.record(FlightEvent(EventKind.WRITE, "committed", {"error_m": np.float32("nan"), "count": 3}))
+    recorder.close()
+    plain, unencodable = read_record(tmp_path)
+    assert plain.payload == {"count": 3, "error_m": 1.5, "is_used": True, "by": [7]}
+    assert [*unencodable.payload] == ["unencodable"]
 
 
 def test_a_full_queue_drops_and_the_record_says_how_many(tmp_path: Path) -> None:

@@ -79,6 +79,23 @@ def test_a_whole_number_of_numpy_is_taken_as_a_plain_one(
     assert repr(make(kind(value))) == repr(make(value))
 
 
+class NamedZoom(int):
+    def __repr__(self) -> str:
+        return "../street"
+
+    __str__ = __repr__
+
+    def __format__(self, _: str) -> str:
+        return "../street"
+
+
+@pytest.mark.parametrize(("make", "name", "value"), named(WHOLE))
+def test_a_whole_number_that_writes_itself_otherwise_is_taken_as_a_plain_one(
+    make: Callable[[Any], Any], name: str, value: int
+) -> None:
+    assert repr(make(NamedZoom(value))) == repr(make(value))
+
+
 @pytest.mark.parametrize("kind", [np.float64, np.float32, np.float16])
 @pytest.mark.parametrize(("make", "name", "value"), named(REAL))
 def test_a_real_number_of_numpy_is_taken_as_a_plain_one(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ PAGES = sorted(
 )
 FOLDERS = ("adapters", "bench", "docs", "domain", "examples", "ext", "migrations", "tests")
 NAMED_FILE = re.compile(rf"`((?:{'|'.join(FOLDERS)})/[\w./-]*)`")
+ANCHORED = re.compile(r"\]\(([^)#\s]*)#([^)\s]+)\)")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
@@ -65,6 +67,33 @@ def dead_links_of(page: Path) -> list[str]:
     return [target for target in targets if "://" not in target and not (page.parent / target).exists()]
 
 
+def anchors_of(page: Path) -> set[str]:
+    """The fragments that lead to a heading, as GitHub names them."""
+    anchors: set[str] = set()
+    headings: Counter[str] = Counter()
+    for line in prose(page.read_text("utf-8")):
+        heading = re.fullmatch(r"#+\s+(.*?)\s*", line)
+        if heading:
+            text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading[1]).lower()
+            name = re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
+            number = headings[name]
+            headings[name] += 1
+            anchors.add(f"{name}-{number}" if number else name)
+    return anchors
+
+
+def dead_fragments_of(page: Path) -> list[str]:
+    """The links to a heading that its page has not."""
+    links = ANCHORED.findall("\n".join(prose(page.read_text("utf-8"))))
+    return [
+        f"{target}#{fragment}"
+        for target, fragment in links
+        if "://" not in target
+        and (not target or target.endswith(".md"))
+        and fragment not in anchors_of(page.parent / target if target else page)
+    ]
+
+
 def missing_files_of(page: Path) -> list[str]:
     return [name for name in NAMED_FILE.findall(page.read_text("utf-8")) if not (REPOSITORY / name).exists()]
 
@@ -77,6 +106,7 @@ def test_headings_and_tables_render(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_links_lead_somewhere_and_named_files_exist(page: Path) -> None:
     assert dead_links_of(page) == []
+    assert dead_fragments_of(page) == []
     assert missing_files_of(page) == []
 
 
@@ -94,3 +124,11 @@ def test_links_lead_somewhere_and_named_files_exist(page: Path) -> None:
 def test_what_does_not_render_is_seen(text: str, fault: str) -> None:
     assert fault in [*faults_of(text)]
     assert [*faults_of(f"```text\n{text}\n```")] == []
+
+
+def test_a_link_to_no_heading_is_seen(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# The `one` page\n\n## A\n\n## A\n\n[a](#the-one-page) [b](page.md#a-1) [c](#b) [d](page.md#a-2)\n"
+    )
+    assert dead_fragments_of(page) == ["#b", "page.md#a-2"]

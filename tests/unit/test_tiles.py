@@ -23,6 +23,7 @@ from aerotile.domain.values.tiles import (
     TileQualityMetadata,
     TileSource,
     VotingStatus,
+    parse_tile_id,
 )
 
 FLIGHT = UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")
@@ -124,6 +125,25 @@ def test_tile_ids_are_values() -> None:
 def test_the_text_of_a_tile_id_is_its_path_below_the_root() -> None:
     assert str(IMPORTED) == "imported/3/4/2"
     assert str(ONBOARD) == f"onboard/{FLIGHT}/3/4/2"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "imported/1_8/4/2",
+        "imported/+3/4/2",
+        "imported/3/ 4/2",
+        "imported/3/4/02",
+        "imported/3/4/\N{ARABIC-INDIC DIGIT TWO}",
+        "imported/3/4/2\n",
+        "imported/3/4/" + "2" * 5000,
+    ],
+    ids=lambda text: text[:20],
+)
+def test_a_tile_id_is_read_only_as_it_is_written(text: str) -> None:
+    assert parse_tile_id("imported/3/4/2") == IMPORTED
+    with pytest.raises(ValueError, match="is no zoom, column or row"):
+        parse_tile_id(text)
 
 
 def test_the_vocabularies_are_those_of_the_specification() -> None:

@@ -7,6 +7,7 @@ import hashlib
 from array import array
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from mmap import mmap
 from typing import Any
 
 import attrs
@@ -116,6 +117,28 @@ class Writes(OfTileStore):
             store.write_tiles([(jpeg(2), described(jpeg(2))), (pixels, described(jpeg(1), IN_CONFLICT))])
         assert subject.committed() == {}
         assert subject.on_disk() == {}
+
+    def test_pixels_in_a_closed_buffer_are_refused_by_name(self, subject: TileStoreSubject) -> None:
+        store, pixels = subject.open(), jpeg(1)
+        released = memoryview(pixels)
+        released.release()
+        closed = mmap(-1, len(pixels))
+        closed.close()
+        for gone, kind in ((released, "memoryview"), (closed, "mmap")):
+            refusal = f"pixels of type {kind} can't be read: "
+            with pytest.raises(ValueError, match=f"^{refusal}"):
+                store.write_tile(gone, described(pixels))
+            with pytest.raises(ValueError, match=rf"^tiles\[0\]: {refusal}"):
+                store.write_tiles([(gone, described(pixels))])
+        assert subject.committed() == {}
+
+    def test_a_digest_of_an_array_of_texts_is_taken(self, subject: TileStoreSubject) -> None:
+        store, pixels = subject.open(), jpeg(1)
+        metadata = described(pixels)
+        digests = np.array([metadata.content_sha256])
+        stored = store.write_tile(pixels, attrs.evolve(metadata, content_sha256=digests[0]))
+        assert type(stored.content_sha256) is str
+        assert stored.content_sha256 == metadata.content_sha256
 
     def test_it_is_a_tile_store_that_also_writes_in_bulk_and_answers_boxes(
         self, subject: TileStoreSubject

@@ -72,6 +72,21 @@ def test_a_redirect_to_another_server_is_not_followed(server: TileServer, clock:
     assert error.kind == "a redirect to another server"
 
 
+@pytest.mark.parametrize(
+    "location",
+    ["http://xn--/x", "http://[::1/x", "javascript:x", "http://127.0.0.1:99999/", "file:///etc/passwd"],
+)
+def test_a_redirect_to_no_address_is_not_asked_again(
+    location: str, server: TileServer, clock: ManualClock
+) -> None:
+    places = block(2)
+    server.behaviour = Behaviour(redirect_to=lambda path: location if path == path_of(places[2]) else None)
+    read = read_all(server, clock, places)
+    (error,) = [one for one in read if isinstance(one, ImageryPlaceError)]
+    assert error.kind == "a redirect to another server"
+    assert server.requests[path_of(places[2])] == 1
+
+
 def test_a_redirect_on_the_server_itself_is_followed(server: TileServer, clock: ManualClock) -> None:
     places = block(2)
     server.behaviour = Behaviour(
