@@ -23,6 +23,7 @@ from aerotile.domain.values.tiles import (
     TileQualityMetadata,
     TileSource,
     VotingStatus,
+    parse_tile_id,
 )
 
 FLIGHT = UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")
@@ -220,3 +221,33 @@ def test_impossible_persistent_metadata_is_refused_by_value(changes: dict[str, A
     stored = TileMetadataPersistent.of(metadata(), created_at=NOON)
     with pytest.raises(ValueError, match=re.escape(offender)):
         attrs.evolve(stored, **changes)
+
+
+@pytest.mark.parametrize("tile_id", [IMPORTED, ONBOARD, TileId(0, 0, 0, TileSource.SATELLITE_PROVIDER)])
+def test_the_text_of_a_tile_id_is_read_as_it_is_written(tile_id: TileId) -> None:
+    assert parse_tile_id(str(tile_id)) == tile_id
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "imported/5/1_6/10",
+        "imported/ 5/16/10",
+        "imported/5/16/10\n",
+        "imported/5/+16/10",
+        "imported/5/٣/10",  # a digit of another script
+        "imported/05/16/10",
+        "imported/5/16",
+        "imported/5/16/10/1",
+        "imported/5/32/10",
+        f"imported/{FLIGHT}/5/16/10",
+        "onboard/5/16/10",
+        f"onboard/{FLIGHT.hex}/5/16/10",
+        f"onboard/{{{FLIGHT}}}/5/16/10",
+        "elsewhere/5/16/10",
+        "",
+    ],
+)
+def test_another_text_is_no_tile_id(text: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"{text!r} is no tile id such as imported/5/16/10")):
+        parse_tile_id(text)
