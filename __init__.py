@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from .domain.errors import DescribedTilesError as DescribedTilesError
     from .domain.errors import DescriptorModelError as DescriptorModelError
     from .domain.errors import DuplicateTileError as DuplicateTileError
+    from .domain.errors import EvictionRefusedError as EvictionRefusedError
     from .domain.errors import ForkedProcessError as ForkedProcessError
     from .domain.errors import FreshnessRejectionError as FreshnessRejectionError
     from .domain.errors import HeadroomTakenError as HeadroomTakenError
@@ -223,6 +224,7 @@ _NAMES_BY_MODULE = {
         "DescribedTilesError",
         "DescriptorModelError",
         "DuplicateTileError",
+        "EvictionRefusedError",
         "ForkedProcessError",
         "FreshnessRejectionError",
         "HeadroomTakenError",

@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .errors import BadInputError
 
+if TYPE_CHECKING:
+    from ..config.settings import AerotileConfig
 
-def check_new_file(path: Path) -> None:
-    """Raise `BadInputError` where the file can't be made: it is there already, or its folder is not."""
+
+def check_new_file(path: Path, config: AerotileConfig | None = None) -> None:
+    """Raise `BadInputError` where the file can't be made: it is there already, or its folder is not.
+
+    With a `config` also where it would lie among the files of the store at the root.
+    """
     if path.exists() or path.is_symlink():
         raise BadInputError(f"{path} is there, and nothing is replaced", remedy="name another, or remove it")
     if not path.absolute().parent.is_dir():
         raise BadInputError(f"no folder {path.absolute().parent}", remedy="make it, or name another")
+    if config is not None:
+        refuse_own_folders(path, config)
+
+
+def refuse_own_folders(path: Path, config: AerotileConfig) -> None:
+    """Raise `BadInputError` for a place in the store's own folders, whose next open may remove it."""
+    place = path.resolve()
+    for folder in config.own_folders:
+        if place.is_relative_to(folder.resolve()):
+            raise BadInputError(
+                f"{path} lies in {folder}, a folder of the store's own files", remedy="name a place elsewhere"
+            )

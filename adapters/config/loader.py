@@ -146,7 +146,7 @@ def _flatten(document: Mapping[str, Any], origin: str) -> dict[str, Any]:
                 if name not in known:
                     raise _unknown("key", name, list(known), origin)
                 values[name] = inner_value
-        elif key in known:
+        elif key in known and "." not in key:  # "section.key" in quotes would be a second name of one setting
             values[key] = value
         elif isinstance(value, Mapping):
             raise _unknown("section", key, sorted(section_names), origin)

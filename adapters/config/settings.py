@@ -129,6 +129,18 @@ class AerotileConfig:
         return self.root / "postgres"
 
     @property
+    def own_folders(self) -> tuple[Path, ...]:
+        """The folders that hold Aerotile's files alone: an open may remove what others put there."""
+        return (
+            self.tiles_folder,
+            self.index_folder,
+            self.base_folder,
+            self.recall_folder,
+            self.record_folder,
+            self.postgres_folder,
+        )
+
+    @property
     def has_store(self) -> bool:
         """Whether a database is configured, or an embedded one lies in the root. Raises `OSError`."""
         # The cluster, not the folder around it, which an interrupted migrate leaves empty.

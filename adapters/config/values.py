@@ -69,6 +69,10 @@ def from_text(setting: Setting, text: str) -> Any:
     kind = _plain_type(setting.type)
     if kind is bool:
         return parse_boolean(text)
+    if kind in (int, float) and (
+        "_" in text or not text.isascii()
+    ):  # `int` reads 1_6, and digits of any script
+        raise BadValueError(f"must be a number in plain digits, got {text!r}")
     if kind is int and setting.unit != "bytes":
         try:
             return int(text)

@@ -24,6 +24,7 @@ TileCacheError                   anything that goes wrong with the cache in use
 ├── BaseUnavailableError         the sealed base is not there, damaged, or not signed as it must be
 ├── RecallListError              a recall list is damaged, not signed as it must be, or an older one
 ├── TileRecalledError            the recall list in force names the tile
+├── EvictionRefusedError         the tile is pinned, or was made on board and nobody else has it
 ├── SealedTileError              a tile of the sealed base can't be deleted, evicted, changed or pinned
 └── StoreUnavailableError        the database or the disk does not answer; nothing was lost
     ├── ReadDeadlineError        the disk did not give a tile in time; it may do so later
@@ -80,6 +81,7 @@ from .tiles import (
     ContentHashMismatchError as ContentHashMismatchError,
     ContestedPlaceError as ContestedPlaceError,
     DuplicateTileError as DuplicateTileError,
+    EvictionRefusedError as EvictionRefusedError,
     FreshnessRejectionError as FreshnessRejectionError,
     NotNewerError as NotNewerError,
     OtherImageryError as OtherImageryError,

@@ -159,6 +159,18 @@ class FreshnessRejectionError(TileCacheError):
         self.rule = rule
 
 
+class EvictionRefusedError(TileCacheError):
+    """The tile may not be evicted: it is pinned, or was made on board and nobody else has it yet."""
+
+    def __init__(self, tile_id: TileId) -> None:
+        super().__init__(
+            f"tile {tile_id} may not be evicted: it is pinned, or was made on board and is neither uploaded, "
+            "rejected nor given up",
+            remedy="lift its pin or upload it; delete_tile removes it as it is",
+        )
+        self.tile_id = tile_id
+
+
 class SealedTileError(TileCacheError):
     """A tile of the sealed base can't be deleted, evicted, changed or pinned: a base is never changed."""
 

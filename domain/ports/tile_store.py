@@ -202,7 +202,7 @@ class SupportsLocalWrites(Protocol):
     def evict_tile(self, tile_id: TileId) -> int:
         """Remove a tile that may be evicted according to the database, and return the bytes freed.
 
-        Handles opened before stay valid. Waits as `TileStore.write_tile` does. Raises `TileNotFoundError`
-        when the tile is not stored or may not be evicted (it is pinned, or was made on board and is neither
-        uploaded, rejected nor given up), `StoreUnavailableError`.
+        Handles opened before stay valid. Waits as `TileStore.write_tile` does. Raises `TileNotFoundError`,
+        `EvictionRefusedError` (the tile is pinned, or was made on board and is neither uploaded, rejected nor
+        given up), `StoreUnavailableError`.
         """

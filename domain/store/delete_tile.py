@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from ..errors import CommitOutcomeUnknownError, TileNotFoundError
+from ..errors import CommitOutcomeUnknownError, EvictionRefusedError, TileNotFoundError
 from ..ports.tile_files import TileFiles
 from ..ports.tile_rows import TileRows
 from ..values.tiles import TileId
@@ -29,6 +29,8 @@ class TileDeleter:
             return self._delete(tile_id, evicting=True)
         except TileNotFoundError:
             self.sync.refresh(tile_id)
+            if tile_id in self.sync.catalogue:
+                raise EvictionRefusedError(tile_id) from None
             raise
 
     def _delete(self, tile_id: TileId, *, evicting: bool) -> int:

@@ -14,6 +14,7 @@ import attrs
 
 from ..errors import (
     CacheBudgetExhaustedError,
+    EvictionRefusedError,
     HeadroomTakenError,
     OnboardRoomExhaustedError,
     TileNotFoundError,
@@ -283,7 +284,7 @@ class CacheBudgetEnforcer:
                 try:
                     freed += self._evict_tile(candidate.tile_id)
                     freed_footprint += footprint(candidate.disk_bytes)
-                except TileNotFoundError:
+                except (TileNotFoundError, EvictionRefusedError):
                     refused.add(candidate.tile_id)
                     continue
                 evicted.append(candidate.tile_id)

@@ -81,13 +81,23 @@ def reconcile(
 
 
 def _check_identity(rows: TileRows, files: TileFiles) -> None:
-    """Claim files that no store owns. Raises `StoreUnavailableError` when another store owns them."""
+    """Claim files that no store owns.
+
+    Raises `StoreUnavailableError` when another store owns them, and for an empty folder in the place of the
+    tiles that the rows name: their disk may not be mounted, and what is written would lie below its mount.
+    """
     ours, owner = rows.store_id(), files.store_id()
     if owner is None:
-        if not _any_tile(files) or _explain_a_tile(rows, files):
-            owner = files.claim(ours)
-        else:  # the tiles may belong to a process that claimed the folder just now
-            owner = files.store_id()
+        any_tile = _any_tile(files)
+        if not any_tile and rows.disk_usage().footprint_bytes and files.store_id() is None:
+            raise StoreUnavailableError(
+                f"{files} is empty, and the database knows tiles there: their disk may not be mounted",
+                remedy="mount it; where the tiles are lost, write the line "
+                f"{ours} into the file .aerotile-store there, and bring them in anew",
+            )
+        is_explained = not any_tile or _explain_a_tile(rows, files)
+        # Tiles that are not may belong to a process that claimed the folder just now.
+        owner = files.claim(ours) if is_explained else files.store_id()
     refuse_files_of_another_store(files, ours=ours, owner=owner)
 
 

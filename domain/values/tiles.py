@@ -26,10 +26,6 @@ from .validators import (
     sha256_digits,
 )
 
-_COORDINATE = re.compile("0|[1-9][0-9]{0,6}")
-"""A zoom, a column or a row as `str(tile_id)` writes it; `int` also takes `1_8`, `+18` and other digits."""
-
-
 class TileSource(str, Enum):
     """Who made the tile."""
 
@@ -154,22 +150,24 @@ def derive_location_hash(zoom_level: int, x: int, y: int) -> UUID:
     return TileId(zoom_level, x, y, TileSource.IMPORTED).location_hash
 
 
+_TILE_ID = re.compile(
+    r"(?P<source>[a-z_]+)"
+    r"(?:/(?P<flight>[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}))?"
+    r"/(?P<zoom>0|[1-9][0-9]?)/(?P<x>0|[1-9][0-9]{0,6})/(?P<y>0|[1-9][0-9]{0,6})"
+)
+
+
 def parse_tile_id(text: str) -> TileId:
-    """Read `source[/flight]/zoom/x/y`, as `str(tile_id)` writes it. Raises `ValueError`."""
-    source_text, *rest = text.split("/")
+    """Read `source[/flight]/zoom/x/y`, written as `str(tile_id)` writes it. Raises `ValueError`."""
     try:
-        source = TileSource(source_text)
-        flight_id = UUID(rest.pop(0)) if source is TileSource.ONBOARD else None
-        zoom_level, x, y = (_coordinate(part) for part in rest)
-        return TileId(zoom_level, x, y, source, flight_id)
-    except (ValueError, IndexError) as error:
+        parts = _TILE_ID.fullmatch(text)
+        if parts is None:
+            raise ValueError("it is source/zoom/x/y or onboard/flight/zoom/x/y, in plain numbers")
+        source, flight = TileSource(parts["source"]), parts["flight"]
+        flight_id = None if flight is None else UUID(flight)
+        return TileId(int(parts["zoom"]), int(parts["x"]), int(parts["y"]), source, flight_id)
+    except ValueError as error:
         raise ValueError(f"{text!r} is no tile id such as imported/5/16/10: {error}") from error
-
-
-def _coordinate(text: str) -> int:
-    if not _COORDINATE.fullmatch(text):
-        raise ValueError(f"{text[:20]!r} is no zoom, column or row")
-    return int(text)
 
 
 def _not_negative(_: object, attribute: attrs.Attribute[float], value: float) -> None:

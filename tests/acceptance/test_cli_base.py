@@ -66,7 +66,7 @@ def test_a_generation_is_not_exported_among_the_generations(sealed: Call, target
     for folder in (base / target, Path("link") / target):
         for call in ([str(folder)], ["--file", f"{folder}/b.tar"]):
             refused = sealed("base", "export", "000001", *call)
-            assert (refused.code, "the folder of the bases themselves" in refused.error) == (2, True)
+            assert (refused.code, "a folder of the store's own files" in refused.error) == (2, True)
     assert sorted(base.rglob("*")) == before
 
 

@@ -171,6 +171,24 @@ def test_nothing_is_replaced(filled: Call, tmp_path: Path) -> None:
         assert "no folder" in filled("export", f"nowhere/{name}").error
 
 
+@pytest.mark.parametrize(
+    "name", ["tiles/out", "tiles/imported/x.mbtiles", "index", "postgres/x.pmtiles", "base/1"]
+)
+def test_no_export_is_made_among_the_files_of_the_store(filled: Call, tmp_path: Path, name: str) -> None:
+    root = tmp_path / "aerotile-data"
+    for folder in ("base", "postgres"):
+        (root / folder).mkdir()
+    (tmp_path / "link").symlink_to(root)
+    for way in (root, tmp_path / "link"):
+        for result in (
+            filled("export", way / name),
+            filled("export", "out.mbtiles", "--dates", way / name),
+        ):
+            assert (result.code, "a folder of the store's own files" in result.error) == (BAD_CALL, True)
+    assert not (root / name).exists()
+    assert not (tmp_path / "out.mbtiles").exists()
+
+
 def test_an_export_whose_dates_can_not_be_written_leaves_nothing(
     filled: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

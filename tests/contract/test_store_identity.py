@@ -142,6 +142,7 @@ def test_a_folder_that_lost_its_sidecars_is_known_by_the_bytes(subject: Subject)
 def test_files_that_are_gone_are_one_line_in_the_log(
     subject: Subject, caplog: pytest.LogCaptureFixture
 ) -> None:
+    subject.open()
     for x in range(5):
         subject.commit(x)
     with caplog.at_level(logging.WARNING, logger="aerotile"):
@@ -151,7 +152,19 @@ def test_files_that_are_gone_are_one_line_in_the_log(
     assert line.endswith("and 2 more")
 
 
+def test_an_empty_folder_in_the_place_of_the_tiles_is_refused_until_it_is_named(subject: Subject) -> None:
+    subject.commit(1)
+    with pytest.raises(StoreUnavailableError, match="may not be mounted") as refused:
+        subject.open()
+    assert str(subject.rows.store_id()) in (refused.value.remedy or "")
+    assert subject.files.store_id() is None
+    assert list(subject.rows.marked_missing()) == []
+    subject.files.claim(subject.rows.store_id())
+    assert subject.open().files_missing == 1
+
+
 def test_a_file_that_is_back_is_not_noted_as_missing_any_more(subject: Subject) -> None:
+    subject.open()
     subject.commit(1)
     subject.commit(2)
     assert subject.open().files_missing == 2

@@ -224,6 +224,23 @@ def test_a_named_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert "AEROTILE_CONFIG" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("AEROTILE_INDEX_EF_SEARCH", "1_6"),
+        ("AEROTILE_READS_DEADLINE_S", "1_0"),
+        ("AEROTILE_READS_DEADLINE_S", "٣"),
+    ],
+)
+def test_a_number_of_a_variable_has_plain_digits(tmp_path: Path, variable: str, text: str) -> None:
+    assert f"must be a number in plain digits, got {text!r}" in str(refusal(tmp_path, **{variable: text}))
+
+
+def test_a_setting_has_one_name_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "aerotile.toml").write_text('budget.max_bytes = "1 GiB"\n"budget.max_bytes" = "2 GiB"\n')
+    assert "unknown key budget.max_bytes" in str(refusal(tmp_path))
+
+
 def test_an_empty_dsn_means_the_embedded_database(tmp_path: Path) -> None:
     assert load(tmp_path, AEROTILE_DATABASE_DSN="").database.dsn is None
 

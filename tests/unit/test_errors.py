@@ -24,6 +24,7 @@ from aerotile.domain.errors import (
     ConfigurationError,
     ContentHashMismatchError,
     DuplicateTileError,
+    EvictionRefusedError,
     FreshnessRejectionError,
     ImageryPlaceError,
     ImagerySourceError,
@@ -52,6 +53,7 @@ FLIGHT_FAMILY = (
     CacheBudgetExhaustedError,
     IndexUnavailableError,
     BaseUnavailableError,
+    EvictionRefusedError,
     SealedTileError,
     StoreUnavailableError,
 )

@@ -9,6 +9,7 @@ import click
 from ..arguments import generation_name
 from ..command import command
 from ..errors import BadInputError
+from ..new_files import refuse_own_folders
 from ..output import json_option
 from ..progress import progress_bar
 from ..session import Session
@@ -35,11 +36,12 @@ def export(session: Session, generation: str, folder: Path | None, file: Path | 
     The copy is durable and was hashed whole when this ends; its `manifest_sha256` binds every byte of it. It
     is not switched to. The same generation with the same signatures gives the same FILE.
     """
-    if (folder is None) == (file is None):
+    target = folder or file
+    if target is None or (folder is not None and file is not None):
         raise BadInputError("a generation is copied to FOLDER or to --file", remedy="name one of them")
+    refuse_own_folders(target, session.config)
     with session.existing_runtime("base") as runtime:
         name = chosen_generation(runtime, generation)
-        _refuse_within(runtime.base_generations.root, folder or file)
         of_file: dict[str, str] = {}
         with progress_bar("bytes") as advance:
             if folder is not None:
@@ -49,11 +51,3 @@ def export(session: Session, generation: str, folder: Path | None, file: Path | 
                 of_file = {"file": str(file), "file_sha256": digest}
         facts = base_facts(opened, threshold=runtime.base_trust.threshold, in_use=False)
         print_base(facts | of_file, as_json=as_json)
-
-
-def _refuse_within(bases: Path, target: Path | None) -> None:
-    """Raise `BadInputError` for a copy among the generations that it is made from: no generation changes."""
-    if target is not None and target.resolve().is_relative_to(bases.resolve()):
-        raise BadInputError(
-            f"{target} lies in {bases}, the folder of the bases themselves", remedy="name a place elsewhere"
-        )

@@ -94,7 +94,7 @@ def describe(
     from ...exports.described_tiles import DescribedTilesFile
 
     area, outside_area = read_area_options(areas, corridor_m)
-    check_new_file(file)
+    check_new_file(file, session.config)
     settings = _settings(session, model, callable_name)
     network = _network(settings)
     chosen_headings = asked_headings or network.headings

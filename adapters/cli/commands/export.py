@@ -66,7 +66,7 @@ def export(
 
     area, outside_area = read_area_options(areas, corridor_m)
     for path in (file, *([] if dates is None else [dates])):
-        check_new_file(path)
+        check_new_file(path, session.config)
     if dates is not None and file.resolve() == dates.resolve():
         raise BadInputError(f"FILE and --dates both name {file}", remedy="name another file for the dates")
     with session.existing_runtime() as runtime:

@@ -100,7 +100,7 @@ def record(
         raise click.UsageError("--mcap and --layout name the same file")
     for new in (target, layout):
         if new is not None:
-            check_new_file(new)
+            check_new_file(new, session.config)
     if since is not None and until is not None and since > until:
         raise BadInputError(
             f"--since {since.isoformat()} is after --until {until.isoformat()}", remedy="exchange them"

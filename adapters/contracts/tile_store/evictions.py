@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ....domain.errors import StoreUnavailableError, TileNotFoundError
+from ....domain.errors import EvictionRefusedError, StoreUnavailableError, TileNotFoundError
 from ....domain.ports.tile_rows import TileRows
 from ....domain.values.tiles import TileId
 from .subject import IN_CONFLICT, IN_REAR, ONBOARD, OfTileStore, TileStoreSubject, described, jpeg
@@ -36,7 +36,7 @@ class Evictions(OfTileStore):
         store, pixels = subject.open(), jpeg(1)
         store.write_tile(pixels, described(pixels, tile_id))
         if tile_id is ONBOARD:
-            with pytest.raises(TileNotFoundError):
+            with pytest.raises(EvictionRefusedError, match=f"tile {tile_id} may not be evicted"):
                 store.evict_tile(tile_id)
             with store.read_tile_pixels(tile_id) as handle:
                 assert bytes(memoryview(handle)) == pixels
