@@ -28,7 +28,7 @@ SUPERUSER = "aerotile"
 _LONGEST_VERSION = 64  # bytes
 _SETS_ITERATIONS_SINCE = 16
 """The major version from which the rounds of the password's hash can be set. One is enough: rounds make weak
-passwords costly to guess, this one is 32 random bytes, and each connection would pay 2 ms for 4,096 of them."""
+passwords costly to guess, this one is 32 random bytes, and a connection would pay 2 ms for 4,096 of them."""
 _LAUNCHER = Path(__file__).with_name("launcher.py")
 
 
