@@ -135,7 +135,9 @@ class PostgresStoredRows:
 
     def rows_without_hash(self) -> Iterator[TileId]:
         """See `TileRows`."""
-        return map(read_tile_id, self._stream("reading the rows without a hash", SELECT_INCOMPLETE))
+        # Nearly always none. In one go, because a cursor takes five answers of the server for that.
+        incomplete = self._database.fetch_all("reading the rows without a hash", SELECT_INCOMPLETE)
+        return map(read_tile_id, incomplete)
 
     def _stream(self, doing: str, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
         # A cursor on the server: one snapshot, and the statement timeout counts for each fetch alone.

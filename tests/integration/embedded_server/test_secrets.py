@@ -26,6 +26,13 @@ def test_a_connection_without_the_password_is_refused(running: str) -> None:
         psycopg.connect(make_conninfo(running, password="", passfile="/nonexistent"))
 
 
+def test_a_connection_hashes_the_random_password_once(running: str) -> None:
+    if int(ask(running, "SHOW server_version_num")) < 160_000:
+        pytest.skip("the rounds can be set since PostgreSQL 16")
+    verifier = ask(running, "SELECT rolpassword FROM pg_authid WHERE rolname = current_user")
+    assert verifier.startswith("SCRAM-SHA-256$1:")
+
+
 def test_the_password_is_in_no_command_line_repr_or_log(
     new_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
