@@ -18,14 +18,14 @@ from ..policies.jpeg import with_comment
 from ..ports.imagery_source import ImagerySource, ImageryTile, TilePlace
 from ..ports.offered_tile import OfferedTile
 from ..ports.tile_versions import FetchedVersion, TileVersions
-from ..values.datasets import SourceDigest
 from ..values.tiles import TileId, TileSource
 from .admit_dataset import admit_dataset
 from .compare_stored import OnContest, stored_sha256
 from .mosaic import Mosaic, MosaicBlock
 from .place_layers import PlaceRead
 from .report import IntakeReport
-from .take_in_tiles import CaptureTimes, TileIntake
+from .take_in_tiles import TileIntake
+from .terms import IntakeTerms
 
 _PART_TILES, _PART_BYTES = 1024, 64 << 20
 """A part of the provision is read while the one before is written; so much of it is in memory."""
@@ -38,19 +38,14 @@ T = TypeVar("T")
 
 
 @attrs.frozen(kw_only=True)
-class ProvisionTerms:
-    """What one provision does with what it reads."""
+class ProvisionTerms(IntakeTerms):
+    """What one provision does with what it reads.
 
-    source: TileSource = TileSource.IMPORTED
-    captured_at: datetime | CaptureTimes | None = None
-    """One date for all tiles, or that of each; None: the dataset's, or else what the sources say."""
+    Where `captured_at` is None and the dataset has no date, the dates are those of the sources.
+    """
+
     take_file_dates: bool = False
     """Take a source's date also where it may be the time at which the file was made."""
-    dataset: str | None = None
-    """The dataset that the tiles are of."""
-    source_digest: SourceDigest | None = None
-    """Compared with the dataset's, where both are taken over the same."""
-    on_contest: OnContest = OnContest.REFUSE
     take_partial: bool = False
     """Take tiles of which a part shows no ground, too."""
     only_missing: bool = False
@@ -202,11 +197,7 @@ def provision_tiles(
             offered = offered_tiles(part.read, mosaic, terms, report)
             intake.take_in(
                 offered,
-                source=terms.source,
-                captured_at=_date_of if terms.captured_at is None else terms.captured_at,
-                dataset=terms.dataset,
-                source_digest=terms.source_digest,
-                on_contest=terms.on_contest,
+                terms if terms.captured_at is not None else attrs.evolve(terms, captured_at=_date_of),
                 batch_size=terms.batch_size,
                 before_evictions=warn_once,
                 report=report.intake,

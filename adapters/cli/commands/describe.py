@@ -10,7 +10,7 @@ import click
 
 from ....domain.errors import DescriptorModelError, ImagerySourceError
 from ....domain.values.counted import counted
-from ..areas import area_options, read_area_options
+from ..areas import AreaOptions, add_area_options
 from ..arguments import EXISTING_FILE, headings
 from ..command import command
 from ..errors import BadInputError, JobFailedError, as_bad_input
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     metavar="LIST",
     help="Describe each tile at these headings, such as 0,90,180,270.  [default: those of the network]",
 )
-@area_options
+@add_area_options
 @zooms_option
 @variant_option
 @click.option(
@@ -75,8 +75,7 @@ def describe(
     model: Path | None,
     callable_name: str | None,
     asked_headings: tuple[int, ...] | None,
-    areas: tuple[str, ...],
-    corridor_m: float | None,
+    area_options: AreaOptions,
     levels: tuple[int, ...] | None,
     source: str | None,
     of_base: bool,
@@ -93,7 +92,7 @@ def describe(
     from ....domain.describe_tiles import describe_tiles, job_of, tried_dimension
     from ...exports.described_tiles import DescribedTilesFile
 
-    area, outside_area = read_area_options(areas, corridor_m)
+    area, outside_area = area_options.read()
     check_new_file(file)
     settings = _settings(session, model, callable_name)
     network = _network(settings)

@@ -13,7 +13,7 @@ import click
 from ....domain.errors import ImagerySourceError
 from ....domain.values.counted import counted
 from ...files.atomic_file import atomic_file, refused_writes_named
-from ..areas import area_options, read_area_options
+from ..areas import AreaOptions, add_area_options
 from ..command import command
 from ..coverage import coverage_facts, write_coverage
 from ..errors import BadInputError, as_bad_input, visible
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     "aerotile export tiles.pmtiles --source imported --dates dates.csv",
 )
 @click.argument("file", type=click.Path(path_type=Path))
-@area_options
+@add_area_options
 @zooms_option
 @variant_option
 @click.option(
@@ -47,8 +47,7 @@ if TYPE_CHECKING:
 def export(
     session: Session,
     file: Path,
-    areas: tuple[str, ...],
-    corridor_m: float | None,
+    area_options: AreaOptions,
     levels: tuple[int, ...] | None,
     source: str | None,
     dates: Path | None,
@@ -64,7 +63,7 @@ def export(
     from ....domain.export_tiles import export_tiles
     from ...composition.imagery_parts import create_tile_archive
 
-    area, outside_area = read_area_options(areas, corridor_m)
+    area, outside_area = area_options.read()
     for path in (file, *([] if dates is None else [dates])):
         check_new_file(path)
     if dates is not None and file.resolve() == dates.resolve():
