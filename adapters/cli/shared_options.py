@@ -5,15 +5,8 @@ from __future__ import annotations
 import click
 
 from ...domain.values.tiles import TileSource
-from .arguments import byte_rate, variant, zooms
+from .arguments import byte_rate
 
-zooms_option = click.option("--zoom", "levels", type=zooms, metavar="A-B", help="Only these zooms.")
-variant_option = click.option(
-    "--source",
-    type=variant,
-    metavar="SOURCE",
-    help="Only tiles of this source, or of onboard/FLIGHT.  [default: all but those made on board]",
-)
 maker_option = click.option(
     "--source",
     type=click.Choice([TileSource.IMPORTED.value, TileSource.SATELLITE_PROVIDER.value]),

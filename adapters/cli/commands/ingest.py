@@ -18,7 +18,7 @@ from ...input_files.folder_notes import read_folder_notes
 from ...input_files.tile_folder import FolderProblem, TileFolder, count_outside, scan_tile_folder
 from ...input_files.tile_scheme import TileScheme, settle_scheme
 from ..arguments import EXISTING_FOLDER, zoom
-from ..capture_times import CaptureTimeOptions, add_capture_time_options
+from ..capture_times import CaptureTimeOptions, ChosenTimes, add_capture_time_options
 from ..command import command
 from ..contest_options import ContestOptions, dataset_option, gather_contests, keep_option
 from ..coverage import check_map_file, map_option
@@ -128,17 +128,22 @@ def ingest(
     refusals = [_refusal_of(problem, source) for problem in found.problems] + report.refusals
     end = IngestEnd(report, found, refusals, outside, settled, seconds, ended, not_compared)
     map_error = draw_map(map_file, report)
-    call = {
-        "folder": str(folder),
-        "source": source,
-        "scheme": settled.value,
-        "captured_at": None if chosen.one_date is None else chosen.one_date.isoformat(),
-        "captured_from": chosen.origin or "the dataset",
-        "dataset": dataset,
-    }
-    end.show(call, list_all=map_error is not None, as_json=as_json)
+    end.show(_call_facts(folder, settled, chosen, terms), list_all=map_error is not None, as_json=as_json)
     if error := map_error or end.error():
         raise error
+
+
+def _call_facts(
+    folder: Path, scheme: TileScheme, chosen: ChosenTimes, terms: IntakeTerms
+) -> dict[str, str | None]:
+    return {
+        "folder": str(folder),
+        "source": terms.source.value,
+        "scheme": scheme.value,
+        "captured_at": None if chosen.one_date is None else chosen.one_date.isoformat(),
+        "captured_from": chosen.origin or "the dataset",
+        "dataset": terms.dataset,
+    }
 
 
 def _look_into(
