@@ -15,8 +15,9 @@ from ..ports.picture_decoder import PictureDecoder
 from ..values.tiles import TileMetadata
 from .gates import check_decoded, read_offered_tile
 from .mosaic import Mosaic, MosaicBlock
-from .provision import ProvisionReport, ProvisionTerms, offered_tiles
+from .provision import ProvisionReport, offered_tiles
 from .report import IntakeReport, Refusal
+from .terms import ProvisionTerms
 
 
 @attrs.frozen(eq=False)

@@ -1,4 +1,4 @@
-"""`IntakeTerms`: what all tiles of one intake share."""
+"""What all tiles of one intake share, and of one provision."""
 
 from __future__ import annotations
 
@@ -29,3 +29,19 @@ class IntakeTerms:
     source_digest: SourceDigest | None = None
     """Compared with the dataset's, where both are taken over the same."""
     on_contest: OnContest = OnContest.REFUSE
+
+
+@attrs.frozen(kw_only=True)
+class ProvisionTerms(IntakeTerms):
+    """What one provision does with what it reads.
+
+    Where `captured_at` is None and the dataset has no date, the dates are those of the sources.
+    """
+
+    take_file_dates: bool = False
+    """Take a source's date also where it may be the time at which the file was made."""
+    take_partial: bool = False
+    """Take tiles of which a part shows no ground, too."""
+    only_missing: bool = False
+    """Read no place again that the store holds, so that what it holds there is not compared."""
+    batch_size: int = 256

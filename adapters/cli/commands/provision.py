@@ -35,7 +35,8 @@ from ..source_options import SourceOptions
 if TYPE_CHECKING:
     from ....domain.intake.compare_stored import OnContest
     from ....domain.intake.mosaic import Mosaic, ZoomEstimate
-    from ....domain.intake.provision import ProvisionReport, ProvisionTerms
+    from ....domain.intake.provision import ProvisionReport
+    from ....domain.intake.terms import ProvisionTerms
     from ...composition import Runtime
     from ...composition.source_files import SourceFile
 
@@ -173,7 +174,7 @@ def _refuse_beside_estimate(
 def _terms(
     wanted: SourceOptions, contests: ContestOptions, on_contest: OnContest, chosen: ChosenTimes, source: str
 ) -> ProvisionTerms:
-    from ....domain.intake.provision import ProvisionTerms
+    from ....domain.intake.terms import ProvisionTerms
 
     return ProvisionTerms(
         source=TileSource(source),
@@ -189,14 +190,14 @@ def _terms(
 
 def _estimates(session: Session, mosaic: Mosaic, source: TileSource) -> list[ZoomEstimate]:
     """What would come in, beside what the store holds, if there is one."""
-    from ....domain.intake.provision import is_present
+    from ....domain.intake.mosaic_parts import is_present
 
     try:
         session.existing_config()
     except BadInputError:
         return mosaic.estimate()
     with session.existing_runtime() as runtime:
-        return mosaic.estimate(is_present(runtime.tile_intake, source))
+        return mosaic.estimate(is_present(runtime.tile_intake.store, source))
 
 
 def _bring_in(
@@ -210,12 +211,13 @@ def _bring_in(
     as_json: bool,
 ) -> ProvisionEnd:
     """Store the tiles of the mosaic; `files` must be the same at the end."""
-    from ....domain.intake.provision import check_sources_dated, is_present
+    from ....domain.intake.mosaic_parts import is_present
+    from ....domain.intake.provision import check_sources_dated
 
     if chosen.times is None and terms.dataset is None:
         check_sources_dated(mosaic.sources, take_file_dates=terms.take_file_dates)
     with session.runtime() as runtime:
-        estimates = mosaic.estimate(is_present(runtime.tile_intake, terms.source))
+        estimates = mosaic.estimate(is_present(runtime.tile_intake.store, terms.source))
         plan = ProvisionPlan(mosaic, estimates, outside_area)
         chosen.check(runtime.clock.now())
         if chosen.times is None and not as_json:
