@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
 from .arguments import corridor
 from .errors import BadInputError
+from .option_groups import gather
 
 if TYPE_CHECKING:
     from ...domain.values.areas import Area
@@ -31,38 +33,45 @@ _corridor_option = click.option(
 )
 
 
-def area_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options `--area` and `--corridor`, as the parameters `areas` and `corridor_m`."""
-    return _area_option(_corridor_option(function))
+@attrs.frozen
+class AreaOptions:
+    """The ground that a person names."""
 
+    areas: tuple[str, ...]
+    corridor_m: float | None
 
-def read_area_options(
-    areas: tuple[str, ...], corridor_m: float | None
-) -> tuple[Area | None, Mapping[str, int]]:
-    """The ground that the options name, None without one; and what of its files is no ground, counted.
+    def read(self) -> tuple[Area | None, Mapping[str, int]]:
+        """The ground that the options name, None without one; and what of its files is no ground, counted.
 
-    Raises `BadInputError`, `InputFileError`.
-    """
-    if not areas:
-        if corridor_m is not None:
-            raise BadInputError("--corridor goes along a line, and no --area is given", remedy="give --area")
-        return None, {}
-    from ..input_files.area_files import parse_boxes, read_area
+        Raises `BadInputError`, `InputFileError`.
+        """
+        if not self.areas:
+            if self.corridor_m is not None:
+                raise BadInputError(
+                    "--corridor goes along a line, and no --area is given", remedy="give --area"
+                )
+            return None, {}
+        from ..input_files.area_files import parse_boxes, read_area
 
-    for text in areas:
-        if not Path(text).exists() and "," not in text:
+        for text in self.areas:
+            if not Path(text).exists() and "," not in text:
+                raise BadInputError(
+                    f"no file {text}", remedy="name a drawing, or a box MIN_LON,MIN_LAT,MAX_LON,MAX_LAT"
+                )
+        try:
+            for text in self.areas:
+                if not Path(text).exists() and parse_boxes(text) is None:
+                    raise ValueError(f"{text!r} is no box")
+            named = read_area(self.areas, corridor_m=self.corridor_m)
+        except ValueError as error:
             raise BadInputError(
-                f"no file {text}", remedy="name a drawing, or a box MIN_LON,MIN_LAT,MAX_LON,MAX_LAT"
-            )
-    try:
-        for text in areas:
-            if not Path(text).exists() and parse_boxes(text) is None:
-                raise ValueError(f"{text!r} is no box")
-        named = read_area(areas, corridor_m=corridor_m)
-    except ValueError as error:
-        raise BadInputError(
-            f"--area: {error}", remedy="a box is MIN_LON,MIN_LAT,MAX_LON,MAX_LAT in degrees"
-        ) from error
-    for kind, count in named.left_out.items():
-        click.echo(f"left out of the area: {count} x {kind}", err=True)
-    return named.area, named.left_out
+                f"--area: {error}", remedy="a box is MIN_LON,MIN_LAT,MAX_LON,MAX_LAT in degrees"
+            ) from error
+        for kind, count in named.left_out.items():
+            click.echo(f"left out of the area: {count} x {kind}", err=True)
+        return named.area, named.left_out
+
+
+def add_area_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options `--area` and `--corridor`, as the parameter `area_options`."""
+    return _area_option(_corridor_option(gather("area_options", AreaOptions)(function)))

@@ -12,9 +12,10 @@ import click
 
 from .arguments import EXISTING_FILE, moment
 from .errors import BadInputError
+from .option_groups import gather
 
 if TYPE_CHECKING:
-    from ...domain.intake.take_in_tiles import CaptureTimes
+    from ...domain.intake.terms import CaptureTimes
 
 captured_at_option = click.option(
     "--captured-at",
@@ -58,30 +59,42 @@ class ChosenTimes:
             check_capture_time(self.one_date, now)
 
 
+@attrs.frozen
+class CaptureTimeOptions:
+    """The ways to say when the ground looked like that, of which one may be given."""
+
+    captured_at: datetime | None
+    stac: Path | None
+    dates: Path | None = None
+
+    def read(self) -> ChosenTimes:
+        """What they say. Raises `BadInputError` for more than one, `CaptureDateError` for a bad file."""
+        ways = (("--captured-at", self.captured_at), ("--dates", self.dates), ("--stac", self.stac))
+        given = [name for name, value in ways if value is not None]
+        if len(given) > 1:
+            raise BadInputError(
+                f"{' and '.join(given)} both say when the tiles were captured", remedy="give one"
+            )
+        if self.captured_at is not None:
+            return ChosenTimes(self.captured_at, "by hand", given[0], self.captured_at)
+        if self.dates is not None:
+            from ..input_files.capture_dates import read_dates_by_place
+
+            return ChosenTimes(
+                read_dates_by_place(self.dates), f"the CSV by tile {self.dates.name}", given[0]
+            )
+        if self.stac is not None:
+            from ..input_files.capture_dates import read_stac_date
+
+            found = read_stac_date(self.stac)
+            times = found if found.ground else found.captured_at
+            return ChosenTimes(times, found.origin, given[0], found.captured_at)
+        return ChosenTimes(None, None)
+
+
+gather_capture_times = gather("capture_times", CaptureTimeOptions)
+
+
 def add_capture_time_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The three options, as the parameters `captured_at`, `dates` and `stac`."""
-    return captured_at_option(dates_option(stac_option(function)))
-
-
-def chosen_times(captured_at: datetime | None, dates: Path | None, stac: Path | None) -> ChosenTimes:
-    """What the options say. Raises `BadInputError` for more than one, `CaptureDateError` for a bad file."""
-    given = [
-        name
-        for name, value in (("--captured-at", captured_at), ("--dates", dates), ("--stac", stac))
-        if value is not None
-    ]
-    if len(given) > 1:
-        raise BadInputError(f"{' and '.join(given)} both say when the tiles were captured", remedy="give one")
-    if captured_at is not None:
-        return ChosenTimes(captured_at, "by hand", given[0], captured_at)
-    if dates is not None:
-        from ..input_files.capture_dates import read_dates_by_place
-
-        return ChosenTimes(read_dates_by_place(dates), f"the CSV by tile {dates.name}", given[0])
-    if stac is not None:
-        from ..input_files.capture_dates import read_stac_date
-
-        found = read_stac_date(stac)
-        times = found if found.ground else found.captured_at
-        return ChosenTimes(times, found.origin, given[0], found.captured_at)
-    return ChosenTimes(None, None)
+    """The options `--captured-at`, `--dates` and `--stac`, as the parameter `capture_times`."""
+    return captured_at_option(dates_option(stac_option(gather_capture_times(function))))

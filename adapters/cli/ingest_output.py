@@ -1,9 +1,11 @@
-"""How an ingest ended: its facts as JSON, and as lines for a person."""
+"""How an ingest ended: as JSON, as lines for a person, and as the error of the command."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import attrs
 
 from ...domain.intake.report import Refusal
 from ...domain.values.counted import counted
@@ -12,6 +14,9 @@ from ..input_files.tile_scheme import TileScheme
 from .errors import JobFailedError
 from .intake_output import (
     ending_facts,
+    evictions_error,
+    list_contests,
+    list_refusals,
     others_in_words,
     pace_in_words,
     print_coverage,
@@ -21,7 +26,7 @@ from .intake_output import (
     print_undated_and_contested,
     stored_in_words,
 )
-from .output import write_line
+from .output import write_json, write_line
 
 if TYPE_CHECKING:
     from ...domain.intake.report import IntakeReport
@@ -42,7 +47,97 @@ def _remedy_of(found: TileFolder) -> str:
     return "convert them to JPEG and run again"
 
 
-def refusals_error(report: IntakeReport, refusals: Sequence[Refusal], found: TileFolder) -> JobFailedError:
+@attrs.frozen(eq=False)
+class IngestEnd:
+    """How an ingest ended."""
+
+    report: IntakeReport
+    found: TileFolder
+    refusals: Sequence[Refusal]
+    """Those of the report, and what lies in the place of a tile and is none."""
+    outside: Mapping[str, int]
+    """How many tiles lie outside the bounds that each file of notes names."""
+    scheme: TileScheme
+    seconds: float
+    ended: BaseException | None
+    """What ended it before its last tile."""
+    not_compared: str | None
+    """Why the folder was not compared with the digest of its dataset; None where it was, or has none."""
+
+    def show(self, call: Mapping[str, Any], *, list_all: bool, as_json: bool) -> None:
+        """Print the end; `call`: what JSON begins with; `list_all`: name a single refusal, too."""
+        if as_json:
+            write_json({**call, "source_digest_not_compared": self.not_compared, **self._facts()})
+            return
+        # An error at the end that is no other names a single refusal.
+        if list_all or len(self.refusals) > 1 or self.ended is not None:
+            list_refusals(self.refusals)
+        list_contests(self.report)
+        self._write_counts()
+        if self.not_compared is not None:
+            write_line(f"the folder was not compared with the dataset: {self.not_compared}")
+
+    def error(self) -> BaseException | None:
+        """What the command ends with; None where all went in."""
+        if self.ended is not None:
+            return self.ended
+        if self.refusals or self.found.left_out or self.report.undated or self.report.contests:
+            return _refusals_error(self.report, self.refusals, self.found)
+        return evictions_error(self.report.evicted) if self.report.evicted.count else None
+
+    def _facts(self) -> dict[str, Any]:
+        stopped_by = None if self.ended is None else str(self.ended) or "interrupted"
+        return {
+            "found": len(self.found.tiles) + len(self.found.problems),
+            "stored": self.report.stored,
+            "replaced": self.report.replaced,
+            "downgraded": self.report.downgraded,
+            "present": self.report.present,
+            "present_without_dataset": self.report.present_without_dataset,
+            "refused": len(self.refusals),
+            "undated": self.report.undated,
+            "contested": len(self.report.contests),
+            "kept": self.report.kept,
+            "left": len(self.found.tiles) - self.report.done,
+            "left_out": dict(sorted(self.found.left_out.items())),
+            "ignored_files": self.found.ignored,
+            "outside_bounds": dict(self.outside),
+            "stored_bytes": self.report.stored_bytes,
+            "decoded": self.report.blank is not None,
+            "blank": self.report.blank,
+            "repeated": self.report.repeats.total,
+            "not_known": list(_NOT_KNOWN) if self.report.blank is None else [],
+            **ending_facts(self.report, self.seconds, stopped_by, self.refusals),
+        }
+
+    def _write_counts(self) -> None:
+        report, found = self.report, self.found
+        print_evictions(report.evicted)
+        left = len(found.tiles) - report.done
+        write_line(
+            f"{counted(len(found.tiles) + len(found.problems), 'tile')} found: {stored_in_words(report)}, "
+            f"{report.present} already present, {len(self.refusals)} refused"
+            f"{f', {left} left' if left else ''}; {pace_in_words(report, self.seconds)}; "
+            f"read in {self.scheme.value} order"
+        )
+        print_replaced(report)
+        if found.left_out:
+            write_line(f"{in_kinds(found)} left out")
+        print_undated_and_contested(report)
+        if found.ignored:
+            write_line(
+                f"{counted(found.ignored, 'file')} ignored: neither a picture in a tile's place nor a sidecar"
+            )
+        for file, count in self.outside.items():
+            if count:
+                write_line(f"{counted(count, 'tile lies', 'tiles lie')} outside the bounds that {file} names")
+        if report.blank is None:
+            write_line(f"not decoded, so not known: {'; '.join(_NOT_KNOWN)}")
+        print_pictures(report)
+        print_coverage(report)
+
+
+def _refusals_error(report: IntakeReport, refusals: Sequence[Refusal], found: TileFolder) -> JobFailedError:
     """The error of an ingest that refused tiles or left some out."""
     count = len(found.tiles) + len(found.problems)
     parts = []
@@ -68,71 +163,3 @@ def refusals_error(report: IntakeReport, refusals: Sequence[Refusal], found: Til
                 "run again with --keep to leave the stored tiles, or with --replace to put newer ones there"
             )
     return JobFailedError("; ".join(parts), remedy=f"{remedy}; {others_in_words(report)}")
-
-
-def ingest_facts(
-    report: IntakeReport,
-    found: TileFolder,
-    refusals: Sequence[Refusal],
-    outside: Mapping[str, int],
-    seconds: float,
-    ended: BaseException | None,
-) -> dict[str, Any]:
-    """How the ingest ended, and what `ended` it before its last tile, as JSON shows it."""
-    stopped_by = None if ended is None else str(ended) or "interrupted"
-    return {
-        "found": len(found.tiles) + len(found.problems),
-        "stored": report.stored,
-        "replaced": report.replaced,
-        "downgraded": report.downgraded,
-        "present": report.present,
-        "present_without_dataset": report.present_without_dataset,
-        "refused": len(refusals),
-        "undated": report.undated,
-        "contested": len(report.contests),
-        "kept": report.kept,
-        "left": len(found.tiles) - report.done,
-        "left_out": dict(sorted(found.left_out.items())),
-        "ignored_files": found.ignored,
-        "outside_bounds": dict(outside),
-        "stored_bytes": report.stored_bytes,
-        "decoded": report.blank is not None,
-        "blank": report.blank,
-        "repeated": report.repeats.total,
-        "not_known": list(_NOT_KNOWN) if report.blank is None else [],
-        **ending_facts(report, seconds, stopped_by, refusals),
-    }
-
-
-def print_ingest(
-    report: IntakeReport,
-    found: TileFolder,
-    refusals: Sequence[Refusal],
-    outside: Mapping[str, int],
-    scheme: TileScheme,
-    seconds: float,
-) -> None:
-    """How the ingest ended, for a person."""
-    print_evictions(report.evicted)
-    left = len(found.tiles) - report.done
-    write_line(
-        f"{counted(len(found.tiles) + len(found.problems), 'tile')} found: {stored_in_words(report)}, "
-        f"{report.present} already present, {len(refusals)} refused{f', {left} left' if left else ''}; "
-        f"{pace_in_words(report, seconds)}; "
-        f"read in {scheme.value} order"
-    )
-    print_replaced(report)
-    if found.left_out:
-        write_line(f"{in_kinds(found)} left out")
-    print_undated_and_contested(report)
-    if found.ignored:
-        write_line(
-            f"{counted(found.ignored, 'file')} ignored: neither a picture in a tile's place nor a sidecar"
-        )
-    for file, count in outside.items():
-        if count:
-            write_line(f"{counted(count, 'tile lies', 'tiles lie')} outside the bounds that {file} names")
-    if report.blank is None:
-        write_line(f"not decoded, so not known: {'; '.join(_NOT_KNOWN)}")
-    print_pictures(report)
-    print_coverage(report)

@@ -23,8 +23,8 @@ from ...domain.describe_tiles import TileSupply, describe_block
 from ...domain.errors import BaseSealError
 from ...domain.intake.cut_block import cut_block
 from ...domain.intake.mosaic import Mosaic, MosaicBlock
-from ...domain.intake.provision import ProvisionTerms
 from ...domain.intake.report import Refusal
+from ...domain.intake.terms import ProvisionTerms
 from ...domain.policies.jpeg import JpegWalk
 from ...domain.values.catalogue_entries import CatalogueColumns
 from ...domain.values.descriptors import VectorStorage

@@ -22,6 +22,7 @@ from harness.workshop import FilledStore, Workshop
 
 from aerotile import TileSource
 from aerotile.adapters.simplejpeg.picture_decoder import SimplejpegDecoder
+from aerotile.domain.intake.terms import IntakeTerms
 
 from .bulk import BATCH, COLUMNS, open_floor, placed
 
@@ -86,10 +87,10 @@ def _taking_in(decode: bool) -> Any:
                 ],
             )
 
+        terms = IntakeTerms(source=TileSource.SATELLITE_PROVIDER, captured_at=captured_at)
+
         def take_in(tiles: list[_Offered]) -> None:
-            report = intake.take_in(
-                tiles, source=TileSource.SATELLITE_PROVIDER, captured_at=captured_at, decode=decode
-            )
+            report = intake.take_in(tiles, terms, decode=decode)
             if report.stored != BATCH:
                 raise RuntimeError(f"{report.stored} of {BATCH} tiles were stored: {report.refusals[:1]}")
 

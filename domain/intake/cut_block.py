@@ -13,10 +13,11 @@ from ..policies.jpeg import JpegWalk
 from ..ports.imagery_source import TilePlace
 from ..ports.picture_decoder import PictureDecoder
 from ..values.tiles import TileMetadata
-from .gates import IntakeTerms, check_decoded, read_offered_tile
+from .gates import check_decoded, read_offered_tile
 from .mosaic import Mosaic, MosaicBlock
-from .provision import ProvisionReport, ProvisionTerms, offered_tiles
+from .provision import ProvisionReport, offered_tiles
 from .report import IntakeReport, Refusal
+from .terms import ProvisionTerms
 
 
 @attrs.frozen(eq=False)
@@ -47,7 +48,6 @@ def cut_block(
     """
     report = ProvisionReport(IntakeReport())
     read = list(mosaic.read(block))
-    intake = IntakeTerms(source=terms.source, tile_size_pixels=tile_size_pixels, dataset=terms.dataset)
     made_of = {one.place: one.tile.encoded_from for one in read if one.tile is not None}
     tiles, counts = [], Counter[str]()
     for tile in offered_tiles(read, mosaic, terms, report):
@@ -56,7 +56,9 @@ def cut_block(
             report.intake.add_undated(tile)
             continue
         try:
-            pixels, metadata = read_offered_tile(tile, captured_at, intake, walk_jpeg)
+            pixels, metadata = read_offered_tile(
+                tile, captured_at, terms, tile_size_pixels=tile_size_pixels, walk_jpeg=walk_jpeg
+            )
             check_decoded(decoder.decode(pixels), metadata.tile_id)
         except (ValueError, TileCacheError) as error:
             report.intake.add_refused(tile, error, terms.source)

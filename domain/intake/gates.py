@@ -9,30 +9,25 @@ import hashlib
 from collections.abc import Callable
 from datetime import datetime
 
-import attrs
-
 from ..errors import TileMetadataError
 from ..policies.hash_gate import picture_error
 from ..policies.jpeg import JpegWalk, is_picture
 from ..ports.offered_tile import OfferedTile
 from ..ports.picture_decoder import DecodedPicture
 from ..values.tile_grid import ground_sample_distance
-from ..values.tiles import TileId, TileMetadata, TileSource
+from ..values.tiles import TileId, TileMetadata
+from .terms import IntakeTerms
 
 MAX_TILE_BYTES = 64 << 20
 
 
-@attrs.frozen(kw_only=True)
-class IntakeTerms:
-    """The facts that all tiles of one run share."""
-
-    source: TileSource
-    tile_size_pixels: int
-    dataset: str | None
-
-
 def read_offered_tile(
-    tile: OfferedTile, captured_at: datetime, terms: IntakeTerms, walk_jpeg: Callable[[bytes], JpegWalk]
+    tile: OfferedTile,
+    captured_at: datetime,
+    terms: IntakeTerms,
+    *,
+    tile_size_pixels: int,
+    walk_jpeg: Callable[[bytes], JpegWalk],
 ) -> tuple[bytes, TileMetadata]:
     """The tile's JPEG bytes and its metadata.
 
@@ -46,16 +41,16 @@ def read_offered_tile(
         size = max(tile.size, len(pixels))
         raise TileMetadataError(f"{size} bytes is no tile's size", tile_id=tile_id)
     walk = walk_jpeg(pixels)
-    if not is_picture(walk, terms.tile_size_pixels):
-        raise picture_error(walk, pixels, tile_id, terms.tile_size_pixels)
+    if not is_picture(walk, tile_size_pixels):
+        raise picture_error(walk, pixels, tile_id, tile_size_pixels)
     return pixels, TileMetadata(
         tile_id=tile_id,
         captured_at=captured_at,
         content_sha256=tile.claimed_sha256() or hashlib.sha256(pixels).hexdigest(),
         disk_bytes=len(pixels),
-        tile_size_pixels=terms.tile_size_pixels,
+        tile_size_pixels=tile_size_pixels,
         ground_sample_distance=ground_sample_distance(
-            tile_id.centre[0], tile_id.zoom_level, terms.tile_size_pixels
+            tile_id.centre[0], tile_id.zoom_level, tile_size_pixels
         ),
         dataset=terms.dataset,
     )

@@ -4,58 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import datetime
-from typing import TypeVar
 
 import attrs
 
 from ..errors import ImagerySourceError
 from ..policies.freshness import check_capture_time
 from ..policies.jpeg import with_comment
-from ..ports.imagery_source import ImagerySource, ImageryTile, TilePlace
+from ..ports.imagery_source import ImagerySource, TilePlace
 from ..ports.offered_tile import OfferedTile
 from ..ports.tile_versions import FetchedVersion, TileVersions
-from ..values.datasets import SourceDigest
-from ..values.tiles import TileId, TileSource
+from ..values.tiles import TileId
 from .admit_dataset import admit_dataset
-from .compare_stored import OnContest, stored_sha256
-from .mosaic import Mosaic, MosaicBlock
+from .mosaic import Mosaic
+from .mosaic_parts import parts_ahead
 from .place_layers import PlaceRead
+from .read_tile import ReadTile
 from .report import IntakeReport
-from .take_in_tiles import CaptureTimes, TileIntake
-
-_PART_TILES, _PART_BYTES = 1024, 64 << 20
-"""A part of the provision is read while the one before is written; so much of it is in memory."""
-_REMOTE_PART_TILES = 256
-"""A part of remote sources: what a kill loses must be asked for again."""
-_PART_KNOWN = 16_384
-"""Places that a part passes over; a run that has all of them already reads nothing."""
-
-T = TypeVar("T")
-
-
-@attrs.frozen(kw_only=True)
-class ProvisionTerms:
-    """What one provision does with what it reads."""
-
-    source: TileSource = TileSource.IMPORTED
-    captured_at: datetime | CaptureTimes | None = None
-    """One date for all tiles, or that of each; None: the dataset's, or else what the sources say."""
-    take_file_dates: bool = False
-    """Take a source's date also where it may be the time at which the file was made."""
-    dataset: str | None = None
-    """The dataset that the tiles are of."""
-    source_digest: SourceDigest | None = None
-    """Compared with the dataset's, where both are taken over the same."""
-    on_contest: OnContest = OnContest.REFUSE
-    take_partial: bool = False
-    """Take tiles of which a part shows no ground, too."""
-    only_missing: bool = False
-    """Read no place again that the store holds, so that what it holds there is not compared."""
-    batch_size: int = 256
+from .take_in_tiles import TileIntake
+from .terms import ProvisionTerms
 
 
 @attrs.define
@@ -84,54 +53,6 @@ class ProvisionReport:
     """Places where a source holds no imagery that can be read, by kind; they are among the refusals."""
 
 
-@attrs.frozen(eq=False)
-class ReadTile:
-    """An `OfferedTile` in memory."""
-
-    name: str
-    zoom_level: int
-    x: int
-    y: int
-    pixels: bytes
-    captured_at: datetime | None = None
-    """What the source says."""
-    version: tuple[str, str] | None = None
-    """The name of the source that all of it is of, and the version that it is there."""
-
-    @property
-    def size(self) -> int:
-        return len(self.pixels)
-
-    def read_pixels(self, most_bytes: int) -> bytes:
-        return self.pixels[:most_bytes]
-
-    def claimed_sha256(self) -> str | None:
-        return None
-
-
-@attrs.define
-class _Part:
-    """Places that are taken in together."""
-
-    known: list[TilePlace] = attrs.field(factory=list)
-    """Those that the store holds and that were not read."""
-    read: list[PlaceRead] = attrs.field(factory=list)
-    undated: list[ReadTile] = attrs.field(factory=list)
-    """Those without a capture date, which were not read: nothing of them could be stored."""
-
-    def is_full(self, most_tiles: int) -> bool:
-        return (
-            len(self.read) >= most_tiles
-            or len(self.known) + len(self.undated) >= _PART_KNOWN
-            or sum(_bytes_of(one.tile) for one in self.read if one.tile is not None) >= _PART_BYTES
-        )
-
-
-def _bytes_of(tile: ImageryTile) -> int:
-    """What a tile takes of the memory."""
-    return len(tile.pixels or b"") + (0 if tile.part is None else tile.part.pixels.nbytes)
-
-
 def undated(sources: Sequence[ImagerySource]) -> list[str]:
     """The names of the sources that say no capture time."""
     return [source.name for source in sources if source.facts.captured_at is None]
@@ -158,11 +79,6 @@ def check_sources_dated(sources: Sequence[ImagerySource], *, take_file_dates: bo
             f"{told[0]}, which is often when the file was made, not when the ground looked like that",
             remedy="give --captured-at DATE, or --file-date if that is the date of the imagery",
         )
-
-
-def is_present(intake: TileIntake, source: TileSource) -> Callable[[TilePlace], bool]:
-    """Whether the store holds a place."""
-    return lambda place: intake.store.tile_exists(TileId(*place, source))
 
 
 def provision_tiles(
@@ -198,8 +114,10 @@ def provision_tiles(
             before_evictions(needed_bytes, free_bytes)
 
     done = 0
-    reading = _read_ahead(_parts(mosaic, intake, terms, versions), lambda: _stop(mosaic.sources))
-    with closing(reading) as parts, intake.tally_evictions() as report.intake.evicted:
+    with (
+        closing(parts_ahead(mosaic, intake.store, terms, versions)) as parts,
+        intake.tally_evictions() as report.intake.evicted,
+    ):
         for part in parts:
             _note_known(part.known, terms, report)
             for undated in part.undated:
@@ -207,11 +125,7 @@ def provision_tiles(
             offered = offered_tiles(part.read, mosaic, terms, report)
             intake.take_in(
                 offered,
-                source=terms.source,
-                captured_at=_date_of if terms.captured_at is None else terms.captured_at,
-                dataset=terms.dataset,
-                source_digest=terms.source_digest,
-                on_contest=terms.on_contest,
+                terms if terms.captured_at is not None else attrs.evolve(terms, captured_at=_date_of),
                 batch_size=terms.batch_size,
                 before_evictions=warn_once,
                 report=report.intake,
@@ -251,87 +165,6 @@ def _date_of(tile: OfferedTile) -> datetime | None:
     return tile.captured_at
 
 
-def _parts(
-    mosaic: Mosaic, intake: TileIntake, terms: ProvisionTerms, versions: TileVersions | None
-) -> Iterator[_Part]:
-    known_there = is_present(intake, terms.source)
-    is_remote = any(source.is_remote for source in mosaic.sources)
-    most_tiles = _REMOTE_PART_TILES if is_remote else _PART_TILES
-    part = _Part()
-    for block in mosaic.blocks():
-        known = {
-            place
-            for place, numbers in block.places.items()
-            if (terms.only_missing or mosaic.sources[numbers[0]].is_remote)
-            and not terms.on_contest.replaces
-            and known_there(place)
-        }
-        if terms.dataset is not None and known:
-            # Whether a place of another dataset, or of none, is contested shows when it is read.
-            holders = intake.store.datasets_of([TileId(*place, terms.source) for place in known])
-            known = {place for place in known if holders.get(TileId(*place, terms.source)) == terms.dataset}
-        part.known += known
-        asked = {place: numbers for place, numbers in block.places.items() if place not in known}
-        if callable(terms.captured_at):
-            for undated in _undated_places(mosaic, asked, terms.captured_at):
-                part.undated.append(undated)
-                del asked[TilePlace(undated.zoom_level, undated.x, undated.y)]
-        expected = {}
-        if versions is not None and terms.on_contest is OnContest.REFRESH:
-            expected = _stored_versions(mosaic, asked, intake, terms, versions)
-        try:
-            for one in mosaic.read(MosaicBlock(asked, block.sizes), expected):
-                part.read.append(one)
-        except ImagerySourceError:
-            yield part  # what a server sent is not asked for again
-            raise
-        if part.is_full(most_tiles):
-            yield part
-            part = _Part()
-    yield part
-
-
-def _undated_places(
-    mosaic: Mosaic, asked: Mapping[TilePlace, Sequence[int]], times: CaptureTimes
-) -> list[ReadTile]:
-    """The places that have no capture date, by the name of the first source that lists each."""
-    tiles = [
-        ReadTile(f"{mosaic.sources[numbers[0]].name}: {place}", *place, b"")
-        for place, numbers in asked.items()
-    ]
-    return [tile for tile in tiles if times(tile) is None]
-
-
-def _stored_versions(
-    mosaic: Mosaic,
-    asked: Mapping[TilePlace, Sequence[int]],
-    intake: TileIntake,
-    terms: ProvisionTerms,
-    versions: TileVersions,
-) -> dict[int, dict[TilePlace, str]]:
-    """The versions that stored tiles came from, by the number of their source.
-
-    Those of another dataset than the one named are left out: they are contested.
-    """
-    stored: dict[TilePlace, str | None] = {}
-    expected: dict[int, dict[TilePlace, str]] = {}
-    for number, source in enumerate(mosaic.sources):
-        places = [place for place, numbers in asked.items() if number in numbers] if source.is_remote else []
-        for place, one in versions.find(source.name, places).items():
-            if place not in stored:
-                stored[place] = stored_sha256(intake.store, TileId(*place, terms.source))
-            if stored[place] == one.content_sha256:
-                expected.setdefault(number, {})[place] = one.version
-    if terms.dataset is not None and stored:
-        holders = intake.store.datasets_of([TileId(*place, terms.source) for place in stored])
-        others = {place for place in stored if holders.get(TileId(*place, terms.source)) != terms.dataset}
-        return {
-            number: {place: version for place, version in known.items() if place not in others}
-            for number, known in expected.items()
-        }
-    return expected
-
-
 def _note_versions(offered: Sequence[ReadTile], versions: TileVersions | None) -> None:
     """Remember the versions of tiles that were offered, whatever became of them: their bytes are named."""
     found: dict[str, dict[TilePlace, FetchedVersion]] = defaultdict(dict)
@@ -343,28 +176,6 @@ def _note_versions(offered: Sequence[ReadTile], versions: TileVersions | None) -
     for source, fetched in found.items():
         if versions is not None:
             versions.note(source, fetched)
-
-
-def _read_ahead(items: Iterator[T], stop: Callable[[], None]) -> Generator[T, None, None]:
-    """The items; the next one is made by another thread while one is used. One more is alive than is used.
-
-    `stop` is called where the items are not used to their end, before the one under way is waited for.
-    """
-    end = object()
-    with ThreadPoolExecutor(1, thread_name_prefix="aerotile-imagery") as pool:
-        try:
-            upcoming = pool.submit(next, items, end)
-            while (item := upcoming.result()) is not end:
-                upcoming = pool.submit(next, items, end)
-                yield item  # type: ignore[misc]  # `end` alone is no item
-        except BaseException:
-            stop()
-            raise
-
-
-def _stop(sources: Sequence[ImagerySource]) -> None:
-    for source in sources:
-        source.stop()
 
 
 def _note_known(known: Sequence[TilePlace], terms: ProvisionTerms, report: ProvisionReport) -> None:

@@ -31,18 +31,16 @@ from ..ports.offered_tile import OfferedTile
 from ..ports.picture_decoder import DecodedPicture, PictureDecoder
 from ..ports.tile_store import ReplacedTile, TileWriteOutcome
 from ..store.write_batches import IN_FLIGHT, overlapped
-from ..values.datasets import SourceDigest
 from ..values.disk_usage import footprint
 from ..values.eviction_tally import EvictionTally
-from ..values.tiles import TileId, TileMetadata, TileSource
+from ..values.tiles import TileId, TileMetadata
 from .admit_dataset import admit_dataset
 from .compare_stored import IntakeStore, OnContest, holders_of, is_present
-from .gates import IntakeTerms, check_decoded, read_offered_tile
+from .gates import check_decoded, read_offered_tile
 from .report import IntakeReport
+from .terms import CaptureTimes, IntakeTerms
 
 _Decode: TypeAlias = Callable[[Sequence[bytes]], list[DecodedPicture]]
-CaptureTimes: TypeAlias = Callable[[OfferedTile], "datetime | None"]
-"""When the ground of each tile looked like that, where the tiles have dates of their own; None: not known."""
 _FATAL = (CacheBudgetExhaustedError, StoreUnavailableError)
 
 
@@ -99,12 +97,8 @@ class TileIntake:
     def take_in(
         self,
         tiles: Sequence[OfferedTile],
+        terms: IntakeTerms,
         *,
-        source: TileSource,
-        captured_at: datetime | CaptureTimes | None = None,
-        dataset: str | None = None,
-        source_digest: SourceDigest | None = None,
-        on_contest: OnContest = OnContest.REFUSE,
         batch_size: int = 256,
         decode: bool = True,
         progress: Callable[[int, int], None] = lambda done, total: None,
@@ -121,10 +115,9 @@ class TileIntake:
         An error that every tile would meet ends the run: the report has it as `stopped_by`.
         Tiles that come in parts share a `report`, whose caller counts the evictions.
 
-        `captured_at` is one date for all tiles or gives the date of each; a tile without one is left out
-        unread. None: the date of the dataset. The tiles are of the `dataset` named, whose permission, and
-        whose digest where `source_digest` is taken over the same, are checked first. A tile whose place
-        another dataset holds is not stored; `on_contest` says whether that is a success. With
+        A tile that has no date by `terms` is left out unread. The permission of the dataset named there, and
+        its digest where `terms.source_digest` is taken over the same, are checked first. A tile whose place
+        another dataset holds is not stored; `terms.on_contest` says whether that is a success. With
         `OnContest.REPLACE` newer imagery takes that place, and the place of any other stored imagery, tile by
         tile (`SupportsLocalWrites.replace_tile`).
 
@@ -132,31 +125,15 @@ class TileIntake:
         `DatasetSourceChangedError`, `DatasetUndatedError`, `CaptureTimeInFutureError`,
         `StoreUnavailableError`; `ValueError` where neither a date nor a dataset is named.
         """
-        if dataset is not None:
-            admitted = admit_dataset(self.datasets, dataset, source_digest)
-            captured_at = admitted.captured_at if captured_at is None else captured_at
-            if captured_at is None:
-                raise DatasetUndatedError(dataset)
-        if captured_at is None:
-            raise ValueError("captured_at must be given where no dataset is named")
-        if isinstance(captured_at, datetime):
-            check_capture_time(captured_at, self.clock.now())
-        times = _constant(captured_at) if isinstance(captured_at, datetime) else captured_at
-        terms = IntakeTerms(source=source, tile_size_pixels=self.tile_size_pixels, dataset=dataset)
-        free_bytes = self.budget_bytes - self.footprint_bytes()
-        has_room = sum(footprint(tile.size) for tile in tiles) <= free_bytes
-        if not has_room:
-            dated = (tile for tile in tiles if times(tile) is not None)
-            needed_bytes = sum(self._needed_bytes(tile, source, on_contest.replaces) for tile in dated)
-            if needed_bytes > max(0, free_bytes):
-                before_evictions(needed_bytes, max(0, free_bytes))
+        times = self._capture_times(terms)
+        has_room = self._has_room(tiles, times, terms, before_evictions)
         stopping = threading.Event()
 
         def take(batch: Sequence[OfferedTile]) -> _Batch:
             """In one of several threads."""
             if stopping.is_set():
                 return _Batch()
-            ended = self._take(batch, times, terms, decoding, on_contest)
+            ended = self._take(batch, times, terms, decoding)
             if ended.fatal is not None:
                 stopping.set()
             return ended
@@ -167,9 +144,41 @@ class TileIntake:
                 report = IntakeReport(blank=0 if decode else None, evicted=evicted)
             # A batch that needs room can't evict tiles of another one that is not committed yet.
             for ended in overlapped(take, batches, at_once=self.parallel if has_room else 1):
-                self._add(ended, report, source, on_contest)
+                self._add(ended, report, terms)
                 progress(report.done, len(tiles))
         return report
+
+    def _capture_times(self, terms: IntakeTerms) -> CaptureTimes:
+        """The date of each tile, after a check of the dataset and of a date for all."""
+        captured_at = terms.captured_at
+        if terms.dataset is not None:
+            dataset = admit_dataset(self.datasets, terms.dataset, terms.source_digest)
+            captured_at = dataset.captured_at if captured_at is None else captured_at
+            if captured_at is None:
+                raise DatasetUndatedError(terms.dataset)
+        if captured_at is None:
+            raise ValueError("captured_at must be given where no dataset is named")
+        if not isinstance(captured_at, datetime):
+            return captured_at
+        check_capture_time(captured_at, self.clock.now())
+        return _constant(captured_at)
+
+    def _has_room(
+        self,
+        tiles: Sequence[OfferedTile],
+        times: CaptureTimes,
+        terms: IntakeTerms,
+        before_evictions: Callable[[int, int], None],
+    ) -> bool:
+        """Whether the budget has room for all tiles; `before_evictions` is called where some will go."""
+        free_bytes = self.budget_bytes - self.footprint_bytes()
+        if sum(footprint(tile.size) for tile in tiles) <= free_bytes:
+            return True
+        dated = (tile for tile in tiles if times(tile) is not None)
+        needed_bytes = sum(self._needed_bytes(tile, terms) for tile in dated)
+        if needed_bytes > max(0, free_bytes):
+            before_evictions(needed_bytes, max(0, free_bytes))
+        return False
 
     @contextmanager
     def _decoding(self, decode: bool) -> Iterator[_Decode]:
@@ -180,14 +189,14 @@ class TileIntake:
         with ThreadPoolExecutor(self.decoding_threads, thread_name_prefix="aerotile-decode") as pool:
             yield lambda pictures: list(pool.map(self.decoder.decode, pictures))
 
-    def _needed_bytes(self, tile: OfferedTile, source: TileSource, replace: bool) -> int:
+    def _needed_bytes(self, tile: OfferedTile, terms: IntakeTerms) -> int:
         """The room that a tile needs; one that the store holds needs none, or what its replacement adds."""
         needed = footprint(tile.size)
         try:
-            tile_id = TileId(tile.zoom_level, tile.x, tile.y, source)
+            tile_id = TileId(tile.zoom_level, tile.x, tile.y, terms.source)
             if not self.store.tile_exists(tile_id):
                 return needed
-            if replace and not self.store.is_sealed(tile_id):
+            if terms.on_contest.replaces and not self.store.is_sealed(tile_id):
                 with self.store.read_tile_pixels(tile_id) as stored:
                     return max(0, needed - footprint(stored.nbytes))
         except (ValueError, TileCacheError):  # off the grid or unreadable: it will be refused
@@ -200,7 +209,6 @@ class TileIntake:
         times: CaptureTimes,
         terms: IntakeTerms,
         decode: _Decode,
-        on_contest: OnContest,
     ) -> _Batch:
         """Read and decode the tiles, and write those that the store lacks."""
         batch = _Batch()
@@ -210,7 +218,7 @@ class TileIntake:
                 batch.undated.append(tile)
                 continue
             try:
-                batch.read.append((tile, *read_offered_tile(tile, captured_at, terms, self.walk_jpeg)))
+                batch.read.append((tile, *self._read(tile, captured_at, terms)))
             except (ValueError, OSError, TileCacheError) as error:
                 batch.refused.append((tile, error))
         try:
@@ -229,7 +237,7 @@ class TileIntake:
                 else:
                     batch.written.append((tile, pixels, metadata))
             except (OtherImageryError, ContestedPlaceError) as error:
-                if on_contest.replaces:
+                if terms.on_contest.replaces:
                     if not self._replace(batch, tile, pixels, metadata, error):
                         return batch
                 elif isinstance(error, ContestedPlaceError):
@@ -237,7 +245,7 @@ class TileIntake:
                 else:
                     batch.refused.append((tile, error))
             except CaptureTimeConflictError as error:
-                if on_contest is OnContest.REFRESH:
+                if terms.on_contest is OnContest.REFRESH:
                     batch.present.append(metadata.tile_id)
                 else:
                     batch.refused.append((tile, error))
@@ -248,6 +256,17 @@ class TileIntake:
         except AerotileError as error:
             batch.error = error
         return batch
+
+    def _read(
+        self, tile: OfferedTile, captured_at: datetime, terms: IntakeTerms
+    ) -> tuple[bytes, TileMetadata]:
+        return read_offered_tile(
+            tile,
+            captured_at,
+            terms,
+            tile_size_pixels=self.tile_size_pixels,
+            walk_jpeg=self.walk_jpeg,
+        )
 
     def _replace(
         self,
@@ -270,7 +289,7 @@ class TileIntake:
                 batch.refused.append((tile, error))
         return True
 
-    def _add(self, batch: _Batch, report: IntakeReport, source: TileSource, on_contest: OnContest) -> None:
+    def _add(self, batch: _Batch, report: IntakeReport, terms: IntakeTerms) -> None:
         """Add a batch that has ended to the report."""
         for tile_id in batch.present:
             report.add_present(tile_id)
@@ -284,16 +303,16 @@ class TileIntake:
         for replaced in batch.replaced:
             report.add_replaced(replaced)
         for refused, error in batch.refused:
-            report.add_refused(refused, error, source)
+            report.add_refused(refused, error, terms.source)
         for (tile, pixels, metadata), outcome in zip(batch.written, batch.outcomes, strict=False):
             if outcome.stored is not None:
                 report.add_stored(outcome.stored)
             elif isinstance(outcome.error, DuplicateTileError):
                 self._add_duplicate(batch, tile, pixels, metadata, report)
             elif outcome.error is not None and not isinstance(outcome.error, _FATAL):
-                report.add_refused(tile, outcome.error, source)
+                report.add_refused(tile, outcome.error, terms.source)
         for contested, conflict in batch.contested:
-            if on_contest is OnContest.KEEP:
+            if terms.on_contest is OnContest.KEEP:
                 report.kept += 1
             else:
                 report.add_contested(contested, conflict)

@@ -243,23 +243,31 @@ def _repair(
             if found.kind is FoundKind.REPLACEMENT and _is_of(found, committed)
         },
     )
-    not_restored: list[str] = []
-    for tile_id in differences.without_sidecar:
+    repaired["sidecars_restored"] = _restore_sidecars(files, differences.without_sidecar, committed)
+    gone = set(missing)
+    for tile_id in differences.without_file:
+        if tile_id not in committed or tile_id in gone:
+            catalogue.remove(tile_id)
+    return repaired, missing
+
+
+def _restore_sidecars(
+    files: TileFiles, tile_ids: Sequence[TileId], committed: Mapping[TileId, TileMetadataPersistent]
+) -> int:
+    """Write the lost sidecars of committed tiles again; returns how many. A failure is logged."""
+    restored, not_restored = 0, []
+    for tile_id in tile_ids:
         if tile_id in committed and files.exists(tile_id):
             try:
                 files.restore_sidecar(tile_id, committed[tile_id].content_sha256)
             except StoreUnavailableError as error:
                 not_restored.append(error.explained)
             else:
-                repaired["sidecars_restored"] += 1
+                restored += 1
     if not_restored:
         # A full or read-only disk, or a folder in the sidecar's place: a flight needs no sidecar.
         _log.warning("%d lost sidecars are left for later: %s", len(not_restored), not_restored[0])
-    gone = set(missing)
-    for tile_id in differences.without_file:
-        if tile_id not in committed or tile_id in gone:
-            catalogue.remove(tile_id)
-    return repaired, missing
+    return restored
 
 
 def _is_of(found: FoundFile, committed: Mapping[TileId, TileMetadataPersistent]) -> bool:

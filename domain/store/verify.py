@@ -103,33 +103,10 @@ def verify_store(
     for done, key in enumerate(keys[first:], start=first):
         progress(done, len(keys))
         checkpoint(int(key) >> VARIANT_BITS)
-        row = rows.get(decode_tile_key(int(key), variants))
-        if row is None:
-            continue
-        tile_id = row.tile_id
-        finding = _verify_content(files, row)
-        if finding is not None and finding.kind is not FindingKind.FILE_UNREADABLE:
-            # A writer may have deleted or replaced the tile since the row was read, or died meanwhile.
-            with settled(rows, files, tile_id) as row:
-                finding = None if row is None else _verify_content(files, row)
-            if row is None:
-                continue
-        checked(row, finding is None)
-        if pace is not None:
-            pace(row.disk_bytes)
-        if finding is not None:
+        for finding in _verify_tile(rows, files, decode_tile_key(int(key), variants), pace, checked):
+            if finding.kind is FindingKind.FILE_UNREADABLE:
+                unreadable = finding.tile_id
             yield finding
-        if finding is None or finding.kind is FindingKind.CONTENT_DAMAGED:
-            try:
-                claimed = files.sidecar_sha256(tile_id)
-            except StoreUnavailableError as error:
-                finding = Finding(FindingKind.FILE_UNREADABLE, tile_id, str(error))
-                yield finding
-            else:
-                if claimed != row.content_sha256:
-                    yield from _restore(rows, files, row, claimed, tile_matches_row=finding is None)
-        if finding is not None and finding.kind is FindingKind.FILE_UNREADABLE:
-            unreadable = tile_id
     progress(len(keys), len(keys))
     try:
         for found in files.inventory():
@@ -149,6 +126,39 @@ def verify_store(
         yield Finding(
             FindingKind.FILE_UNREADABLE, unreadable, f"not every folder was searched for orphans: {error}"
         )
+
+
+def _verify_tile(
+    rows: TileRows,
+    files: TileFiles,
+    tile_id: TileId,
+    pace: Callable[[int], None] | None,
+    checked: Callable[[TileMetadataPersistent, bool], None],
+) -> Iterator[Finding]:
+    """Compare a tile's file, and then its sidecar, with its row, if there still is one."""
+    row = rows.get(tile_id)
+    if row is None:
+        return
+    finding = _verify_content(files, row)
+    if finding is not None and finding.kind is not FindingKind.FILE_UNREADABLE:
+        # A writer may have deleted or replaced the tile since the row was read, or died meanwhile.
+        with settled(rows, files, tile_id) as row:
+            finding = None if row is None else _verify_content(files, row)
+        if row is None:
+            return
+    checked(row, finding is None)
+    if pace is not None:
+        pace(row.disk_bytes)
+    if finding is not None:
+        yield finding
+    if finding is None or finding.kind is FindingKind.CONTENT_DAMAGED:
+        try:
+            claimed = files.sidecar_sha256(tile_id)
+        except StoreUnavailableError as error:
+            yield Finding(FindingKind.FILE_UNREADABLE, tile_id, str(error))
+        else:
+            if claimed != row.content_sha256:
+                yield from _restore(rows, files, row, claimed, tile_matches_row=finding is None)
 
 
 def _verify_content(files: TileFiles, row: TileMetadataPersistent) -> Finding | None:

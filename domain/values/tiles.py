@@ -26,6 +26,7 @@ from .validators import (
     sha256_digits,
 )
 
+
 class TileSource(str, Enum):
     """Who made the tile."""
 

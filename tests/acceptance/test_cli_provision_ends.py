@@ -98,7 +98,7 @@ def test_a_dataset_that_is_forbidden_midway_hides_no_count(
 
         provision_tiles(*arguments, **terms | {"progress": forbid})
 
-    monkeypatch.setattr("aerotile.domain.intake.provision._PART_TILES", 1)
+    monkeypatch.setattr("aerotile.domain.intake.mosaic_parts._PART_TILES", 1)
     monkeypatch.setattr("aerotile.domain.intake.provision.provision_tiles", provision)
     result = call("provision", "o.mbtiles", "--dataset", "o")
     assert result.out.startswith("1 stored")

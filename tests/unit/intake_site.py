@@ -12,6 +12,7 @@ from aerotile.adapters.memory.dataset_store import MemoryDatasetStore
 from aerotile.adapters.memory.picture_decoder import MemoryPictureDecoder
 from aerotile.domain.intake.report import IntakeReport
 from aerotile.domain.intake.take_in_tiles import TileIntake
+from aerotile.domain.intake.terms import IntakeTerms
 from aerotile.domain.policies.jpeg import walk_jpeg
 from aerotile.domain.ports.picture_decoder import DecodedPicture
 from aerotile.domain.values.datasets import Dataset
@@ -98,8 +99,7 @@ class Site:
     def take_in(self, tiles: list[Offered], *, age: timedelta = timedelta(0), batch: int = 2) -> IntakeReport:
         return self.intake.take_in(
             tiles,
-            source=TileSource.IMPORTED,
-            captured_at=NOW - age,
+            IntakeTerms(captured_at=NOW - age),
             batch_size=batch,
             progress=lambda done, total: self.progress.append((done, total)),
             before_evictions=lambda needed, free: self.shortages.append((needed, free)),

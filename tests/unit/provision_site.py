@@ -16,9 +16,10 @@ from aerotile.adapters.memory.picture_codec import MemoryPictureCodec
 from aerotile.adapters.memory.picture_decoder import MemoryPictureDecoder
 from aerotile.adapters.memory.tile_versions import MemoryTileVersions
 from aerotile.domain.intake.mosaic import Mosaic
-from aerotile.domain.intake.provision import ProvisionReport, ProvisionTerms, provision_tiles
+from aerotile.domain.intake.provision import ProvisionReport, provision_tiles
 from aerotile.domain.intake.report import IntakeReport
-from aerotile.domain.intake.take_in_tiles import CaptureTimes, TileIntake
+from aerotile.domain.intake.take_in_tiles import TileIntake
+from aerotile.domain.intake.terms import CaptureTimes, ProvisionTerms
 from aerotile.domain.policies.jpeg import walk_jpeg
 from aerotile.domain.ports.imagery_source import ImageryFacts, ImageryTile, TilePlace
 from aerotile.domain.values.datasets import Dataset, DigestOf

@@ -13,7 +13,7 @@ from aerotile.adapters.memory.picture_decoder import MemoryPictureDecoder
 from aerotile.domain.errors import ImageryPlaceError
 from aerotile.domain.intake.cut_block import CutTiles, cut_block
 from aerotile.domain.intake.mosaic import Mosaic
-from aerotile.domain.intake.provision import ProvisionTerms
+from aerotile.domain.intake.terms import ProvisionTerms
 from aerotile.domain.policies.jpeg import walk_jpeg
 from aerotile.domain.ports.imagery_source import ImageryFacts, ImageryTile, TilePlace
 from aerotile.domain.ports.picture_decoder import DecodedPicture

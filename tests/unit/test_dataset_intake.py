@@ -23,10 +23,10 @@ from aerotile.domain.errors import (
 )
 from aerotile.domain.intake.compare_stored import OnContest
 from aerotile.domain.intake.report import IntakeReport
+from aerotile.domain.intake.terms import IntakeTerms
 from aerotile.domain.ports.offered_tile import OfferedTile
 from aerotile.domain.values.datasets import Dataset, DigestOf, SourceDigest
 from aerotile.domain.values.disk_usage import footprint
-from aerotile.domain.values.tiles import TileSource
 
 DAY = timedelta(days=1)
 ORTHO = Dataset(**FACTS | {"name": "ortho", "captured_at": NOW - DAY})
@@ -41,8 +41,8 @@ class _Unread(Offered):
         raise AssertionError(self.name)
 
 
-def take_in(site: Site, tiles: list[Offered], dataset: str | None = "ortho", **options: Any) -> IntakeReport:
-    return site.intake.take_in(tiles, source=TileSource.IMPORTED, dataset=dataset, batch_size=2, **options)
+def take_in(site: Site, tiles: list[Offered], dataset: str | None = "ortho", **terms: Any) -> IntakeReport:
+    return site.intake.take_in(tiles, IntakeTerms(dataset=dataset, **terms), batch_size=2)
 
 
 def stored(site: Site) -> dict[int, tuple[str | None, datetime]]:
@@ -122,10 +122,10 @@ def test_a_tile_without_a_date_needs_no_room() -> None:
     site = Site.of(budget_bytes=5 * footprint(200) // 2, datasets=DEFINED)
     take_in(site, offered(1))
     shortages: list[tuple[int, int]] = []
-    report = take_in(
-        site,
+    report = site.intake.take_in(
         offered(2, 3, 4),
-        captured_at=lambda tile: NOW if tile.x == 2 else None,
+        IntakeTerms(dataset="ortho", captured_at=lambda tile: NOW if tile.x == 2 else None),
+        batch_size=2,
         before_evictions=lambda needed, free: shortages.append((needed, free)),
     )
     assert (report.stored, report.undated, shortages) == (1, 2, [])
@@ -227,9 +227,7 @@ def test_a_place_that_another_dataset_takes_while_a_batch_is_read_is_contested()
             asked.append(tile_ids)
             return {} if len(asked) == 1 else site.cache.store.datasets_of(tile_ids)
 
-    report = attrs.evolve(site.intake, store=Store()).take_in(
-        offered(1), source=TileSource.IMPORTED, dataset="other"
-    )
+    report = attrs.evolve(site.intake, store=Store()).take_in(offered(1), IntakeTerms(dataset="other"))
     assert [(each.tile, each.held_by) for each in report.contests] == [("imported/8/1/0", "ortho")]
     assert report.present == 0
 
@@ -245,8 +243,6 @@ def test_a_database_that_does_not_say_who_holds_a_place_ends_the_intake() -> Non
         def __getattr__(self, name: str) -> Any:
             return gone if name == "datasets_of" else getattr(site.cache.store, name)
 
-    report = attrs.evolve(site.intake, store=Store()).take_in(
-        offered(1, 2, 3), source=TileSource.IMPORTED, dataset="ortho"
-    )
+    report = attrs.evolve(site.intake, store=Store()).take_in(offered(1, 2, 3), IntakeTerms(dataset="ortho"))
     assert isinstance(report.stopped_by, StoreUnavailableError)
     assert ended(report) == (0, 0, 0)

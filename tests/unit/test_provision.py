@@ -18,10 +18,12 @@ from aerotile.domain.errors import (
     ImageryPlaceError,
     ImagerySourceError,
 )
-from aerotile.domain.intake import provision
+from aerotile.domain.intake import mosaic_parts
 from aerotile.domain.intake.mosaic import Mosaic, in_ranges
-from aerotile.domain.intake.provision import ProvisionReport, ProvisionTerms, is_present, provision_tiles
+from aerotile.domain.intake.mosaic_parts import is_present
+from aerotile.domain.intake.provision import ProvisionReport, provision_tiles
 from aerotile.domain.intake.report import IntakeReport
+from aerotile.domain.intake.terms import ProvisionTerms
 from aerotile.domain.policies.jpeg import is_picture, walk_jpeg, with_comment
 from aerotile.domain.ports.imagery_source import ImageryFacts, ImageryTile, TilePlace
 from aerotile.domain.values.areas import Area
@@ -175,7 +177,7 @@ def test_other_bytes_than_the_store_holds_are_refused() -> None:
 
 
 def test_a_provision_that_was_interrupted_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provision, "_PART_TILES", 16)
+    monkeypatch.setattr(mosaic_parts, "_PART_TILES", 16)
     tiles = {place(x, y): ImageryTile(place=place(x, y), pixels=picture(x * 64 + y)) for x in range(64)
              for y in range(4)}  # fmt: skip
     site, source = Site(), MemoryImagerySource(tiles)
@@ -201,7 +203,7 @@ def test_a_provision_that_was_interrupted_goes_on_where_it_was(monkeypatch: pyte
 
 
 def test_no_more_than_two_parts_are_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provision, "_PART_BYTES", 1)
+    monkeypatch.setattr(mosaic_parts, "_PART_BYTES", 1)
     site, ahead = Site(), []
 
     class Watched(MemoryImagerySource):
@@ -219,13 +221,13 @@ def test_places_that_are_passed_over_fill_a_part_too(monkeypatch: pytest.MonkeyP
     site, source = Site(), source_of(*(tile(x) for x in range(256)))
     site.provision([source])
     site.progress.clear()
-    monkeypatch.setattr(provision, "_PART_KNOWN", 64)
+    monkeypatch.setattr(mosaic_parts, "_PART_KNOWN", 64)
     report = site.provision([source], only_missing=True)
     assert (report.not_compared, site.progress) == (256, [64, 128, 192, 256, 256])
 
 
 def test_a_source_that_fails_half_way_leaves_what_was_stored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provision, "_PART_TILES", 1)
+    monkeypatch.setattr(mosaic_parts, "_PART_TILES", 1)
     broken = ImagerySourceError("the disk is gone")
     source = MemoryImagerySource({place(1): tile(1), place(20): tile(20), place(40): broken})
     site = Site()
@@ -237,7 +239,7 @@ def test_a_source_that_fails_half_way_leaves_what_was_stored(monkeypatch: pytest
 
 
 def test_evictions_are_counted_and_warned_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provision, "_PART_TILES", 1)
+    monkeypatch.setattr(mosaic_parts, "_PART_TILES", 1)
     site = Site(60_000)
     report = site.provision([source_of(*(tile(16 * x) for x in range(12)))])
     assert report.intake.stored == 12
@@ -246,7 +248,7 @@ def test_evictions_are_counted_and_warned_of_once(monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_error_that_every_tile_would_meet_ends_the_provision(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provision, "_PART_TILES", 1)
+    monkeypatch.setattr(mosaic_parts, "_PART_TILES", 1)
     site = Site(100)
     source = source_of(*(tile(16 * x) for x in range(12)))
     report = site.provision([source])
@@ -261,7 +263,7 @@ def test_the_estimate_counts_places_exactly_and_reads_none() -> None:
     box = tile_bbox(3, 0, ZOOM)
     inside = Area([attrs.evolve(box, min_lon=-180.0, max_lon=box.min_lon + 0.1, min_lat=box.min_lat + 0.1)])
     mosaic = Mosaic.of([first, second], CODEC, area=inside)
-    (one,) = mosaic.estimate(is_present(site.intake, TileSource.IMPORTED))
+    (one,) = mosaic.estimate(is_present(site.intake.store, TileSource.IMPORTED))
     assert (one.wanted, one.found, one.present, one.disk_bytes) == (4, 3, 1, 600)
     assert first.was_read == second.was_read == []
 
@@ -282,6 +284,6 @@ def test_an_area_without_a_tile_and_a_zoom_without_imagery_are_refused_by_name()
 def test_the_store_s_places_are_those_of_the_source_that_is_named() -> None:
     site = Site()
     site.provision([source_of(tile(1))], source=TileSource.SATELLITE_PROVIDER)
-    assert is_present(site.intake, TileSource.SATELLITE_PROVIDER)(place(1))
-    assert not is_present(site.intake, TileSource.IMPORTED)(place(1))
+    assert is_present(site.intake.store, TileSource.SATELLITE_PROVIDER)(place(1))
+    assert not is_present(site.intake.store, TileSource.IMPORTED)(place(1))
     assert site.cache.store.tile_exists(TileId(ZOOM, 1, 0, TileSource.SATELLITE_PROVIDER))

@@ -16,9 +16,9 @@ from aerotile.domain.errors import CacheBudgetExhaustedError, CaptureTimeInFutur
 from aerotile.domain.flight_events import EventKind
 from aerotile.domain.intake.compare_stored import OnContest
 from aerotile.domain.intake.report import IntakeReport
+from aerotile.domain.intake.terms import IntakeTerms
 from aerotile.domain.ports.picture_decoder import DecodedPicture
 from aerotile.domain.values.sectors import SectorClassification
-from aerotile.domain.values.tiles import TileSource
 
 pytestmark = pytest.mark.usefixtures("blocks_of_one_byte")
 
@@ -83,7 +83,7 @@ def test_a_picture_that_does_not_decode_is_refused_by_name_and_the_others_are_st
 
 def test_without_decoding_such_a_picture_is_stored_and_the_number_of_blank_tiles_is_not_known() -> None:
     site = Site.of(found=CUT)
-    report = site.intake.take_in(offered(1, 5), source=TileSource.IMPORTED, captured_at=NOW, decode=False)
+    report = site.intake.take_in(offered(1, 5), IntakeTerms(captured_at=NOW), decode=False)
     assert (ended(report), report.blank) == ((2, 0, 0), None)
 
 
@@ -95,7 +95,7 @@ def test_a_picture_of_the_wrong_size_is_never_decoded() -> None:
     site = Site.of()
     intake = attrs.evolve(site.intake, decoder=Decoder())
     large = Offered(5, picture(5, side=65_500))
-    assert intake.take_in([large], source=TileSource.IMPORTED, captured_at=NOW).refused == 1
+    assert intake.take_in([large], IntakeTerms(captured_at=NOW)).refused == 1
 
 
 def test_blank_and_repeated_tiles_are_counted_also_where_the_store_holds_them() -> None:
@@ -123,7 +123,7 @@ def test_pictures_are_decoded_on_as_many_threads_as_given() -> None:
 
     site = Site.of()
     intake = attrs.evolve(site.intake, decoder=Decoder(), decoding_threads=3)
-    report = intake.take_in(offered(1, 2, 3), source=TileSource.IMPORTED, captured_at=NOW)
+    report = intake.take_in(offered(1, 2, 3), IntakeTerms(captured_at=NOW))
     assert report.stored == 3
 
 
@@ -150,9 +150,7 @@ def test_newer_imagery_replaces_older_where_the_intake_says_so() -> None:
     def take_in(age: timedelta) -> IntakeReport:
         return site.intake.take_in(
             tiles,
-            source=TileSource.IMPORTED,
-            captured_at=NOW - age,
-            on_contest=OnContest.REPLACE,
+            IntakeTerms(captured_at=NOW - age, on_contest=OnContest.REPLACE),
             batch_size=2,
         )
 
@@ -183,9 +181,7 @@ def test_what_a_larger_replacement_adds_is_in_the_warning_of_evictions(
     warned: list[tuple[int, int]] = []
     intake.take_in(
         [Offered(1, picture(7, size=300)), Offered(2, picture(8)), Offered(3, picture(3))],
-        source=TileSource.IMPORTED,
-        captured_at=NOW,
-        on_contest=on_contest,
+        IntakeTerms(captured_at=NOW, on_contest=on_contest),
         before_evictions=lambda needed, free: warned.append((needed, free)),
     )
     assert warned == [(needed_bytes, 1)]
@@ -198,9 +194,7 @@ def test_a_database_that_is_gone_ends_the_run_at_a_replacement_too() -> None:
     site.cache.rows.answers = False
     report = intake.take_in(
         [Offered(1, picture(7)), Offered(2, picture(8))],
-        source=TileSource.IMPORTED,
-        captured_at=NOW,
-        on_contest=OnContest.REPLACE,
+        IntakeTerms(captured_at=NOW, on_contest=OnContest.REPLACE),
     )
     assert isinstance(report.stopped_by, StoreUnavailableError)
     assert (report.replaced, report.done) == (0, 0)
@@ -290,7 +284,7 @@ def test_a_store_that_does_not_answer_ends_the_run() -> None:
 
     store = Unavailable()
     intake = attrs.evolve(site.intake, store=store, parallel=1)
-    report = intake.take_in(offered(1, 2, 3), source=TileSource.IMPORTED, captured_at=NOW, batch_size=1)
+    report = intake.take_in(offered(1, 2, 3), IntakeTerms(captured_at=NOW), batch_size=1)
     assert (str(report.stopped_by), report.done, store.calls) == ("no database", 0, 1)
 
 
@@ -315,9 +309,7 @@ def test_a_row_without_its_file_is_named_with_the_way_out() -> None:
             "catalogue": site.cache.store.catalogue,
         },
     )()
-    report = attrs.evolve(site.intake, store=hidden).take_in(
-        offered(1), source=TileSource.IMPORTED, captured_at=NOW
-    )
+    report = attrs.evolve(site.intake, store=hidden).take_in(offered(1), IntakeTerms(captured_at=NOW))
     assert report.refusals[0].message == "its row is there, its file is missing"
     assert report.refusals[0].remedy == "aerotile delete imported/8/1/0, then ingest again"
 
@@ -347,6 +339,6 @@ def test_batches_overlap_only_while_the_budget_has_room_for_all(budget_bytes: in
                     running[0] -= 1
 
     intake = attrs.evolve(site.intake, store=Watched(), parallel=2)
-    report = intake.take_in(offered(1, 2, 3, 4), source=TileSource.IMPORTED, captured_at=NOW, batch_size=1)
+    report = intake.take_in(offered(1, 2, 3, 4), IntakeTerms(captured_at=NOW), batch_size=1)
     assert report.stored == 4
     assert running[1] == most_at_once

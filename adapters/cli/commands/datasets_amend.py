@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import attrs
 import click
 
 from ....domain.errors import DatasetError
-from ..capture_times import captured_at_option, chosen_times, stac_option
+from ..capture_times import (
+    CaptureTimeOptions,
+    captured_at_option,
+    gather_capture_times,
+    stac_option,
+)
 from ..command import command
 from ..errors import BadInputError, as_bad_input
 from ..output import json_option
@@ -28,14 +31,14 @@ from .datasets import checked, dates_from_option, offline_option, print_dataset
 @dates_from_option
 @json_option
 @click.pass_obj
+@gather_capture_times
 def amend(
     session: Session,
     name: str,
     licence: str | None,
     attribution: str | None,
     may_be_stored_offline: str | None,
-    captured_at: datetime | None,
-    stac: Path | None,
+    capture_times: CaptureTimeOptions,
     dates_from: str | None,
     as_json: bool,
 ) -> None:
@@ -44,7 +47,7 @@ def amend(
     Tiles that are stored stay as they are: a capture date of theirs is corrected with `aerotile amend`, and
     tiles that may not be stored any more are refused by `aerotile base seal`.
     """
-    chosen = chosen_times(captured_at, None, stac)
+    chosen = capture_times.read()
     if chosen.origin is not None and dates_from is not None:
         raise BadInputError(
             "a date for all tiles contradicts --dates-from",

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ....domain.errors import DatasetConflictError
-from ..capture_times import captured_at_option, chosen_times, stac_option
+from ..capture_times import (
+    CaptureTimeOptions,
+    captured_at_option,
+    gather_capture_times,
+    stac_option,
+)
 from ..command import command
 from ..errors import BadInputError, as_bad_input
 from ..output import json_option
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
 @dates_from_option
 @json_option
 @click.pass_obj
+@gather_capture_times
 def define(
     session: Session,
     name: str,
@@ -52,8 +57,7 @@ def define(
     may_be_stored_offline: str | None,
     source: str,
     sha256: str | None,
-    captured_at: datetime | None,
-    stac: Path | None,
+    capture_times: CaptureTimeOptions,
     dates_from: str | None,
     as_json: bool,
 ) -> None:
@@ -69,7 +73,7 @@ def define(
             "it is not said whether the tiles may be stored offline",
             remedy="read the licence and give --may-be-stored-offline yes or no; nothing is assumed",
         )
-    chosen = chosen_times(captured_at, None, stac)
+    chosen = capture_times.read()
     if (chosen.origin is None) == (dates_from is None):
         raise BadInputError(
             "exactly one thing must say when the ground looked like that",

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
 import click
 
-from ....domain.errors import DescriptorModelError, ImagerySourceError
+from ....domain.errors import DescriptorModelError
 from ....domain.values.counted import counted
-from ..areas import area_options, read_area_options
 from ..arguments import EXISTING_FILE, headings
 from ..command import command
 from ..errors import BadInputError, JobFailedError, as_bad_input
@@ -18,7 +18,7 @@ from ..new_files import check_new_file
 from ..output import json_option, write_json, write_line
 from ..progress import progress_bar
 from ..session import Session
-from ..shared_options import variant_option, zooms_option
+from ..tile_choice import TileChoice, add_tile_choice, choose_some
 
 if TYPE_CHECKING:
     from ....domain.describe_tiles import DescribeReport
@@ -51,9 +51,7 @@ if TYPE_CHECKING:
     metavar="LIST",
     help="Describe each tile at these headings, such as 0,90,180,270.  [default: those of the network]",
 )
-@area_options
-@zooms_option
-@variant_option
+@add_tile_choice
 @click.option(
     "--base",
     "of_base",
@@ -75,10 +73,7 @@ def describe(
     model: Path | None,
     callable_name: str | None,
     asked_headings: tuple[int, ...] | None,
-    areas: tuple[str, ...],
-    corridor_m: float | None,
-    levels: tuple[int, ...] | None,
-    source: str | None,
+    choice: TileChoice,
     of_base: bool,
     batch: int,
     as_json: bool,
@@ -89,26 +84,17 @@ def describe(
     there, and nothing is replaced. Each tile is hashed. A tile that is recalled, damaged, missing or no
     picture is left out and counted, and the exit code is 1 then.
     """
-    from ....domain.choose_tiles import TilePlan, choose_tiles
     from ....domain.describe_tiles import describe_tiles, job_of, tried_dimension
     from ...exports.described_tiles import DescribedTilesFile
 
-    area, outside_area = read_area_options(areas, corridor_m)
+    plan, outside_area = choice.read()
     check_new_file(file, session.config)
     settings = _settings(session, model, callable_name)
     network = _network(settings)
     chosen_headings = asked_headings or network.headings
     with session.existing_runtime("base") as runtime:
         columns, variants, supply = runtime.tiles_to_describe(of_base=of_base or not session.config.has_store)
-        with as_bad_input(ImagerySourceError):
-            plan = TilePlan(area=area, zooms=levels or (), variant=source)
-            chosen = choose_tiles(columns, variants, plan)
-        if not len(chosen):
-            seen = ", ".join(f"{count} {reason}" for reason, count in sorted(chosen.left_out.items()))
-            raise BadInputError(
-                f"there is no tile to describe{f' ({seen})' if seen else ''}",
-                remedy="compare the area, zooms and source with aerotile status",
-            )
+        chosen = choose_some(columns, variants, plan, nothing="there is no tile to describe")
         job = job_of(
             chosen,
             network,
@@ -130,15 +116,7 @@ def describe(
                 dimension=dimension,
                 progress=advance,
             )
-    facts = {
-        "file": str(file),
-        "model": network.name,
-        "model_sha256": network.digest,
-        "headings": list(chosen_headings),
-        "tiles": report.tiles,
-        "descriptors": report.descriptors,
-        "dimension": report.dimension,
-        "taken_over": report.taken_over,
+    facts = _facts(file, network, chosen_headings, report) | {
         "left_out": dict(sorted(chosen.left_out.items())),
         "left_out_of_area": dict(outside_area),
         "refused": dict(sorted(report.refused.items())),
@@ -165,6 +143,21 @@ def _network(settings: DescriptorConfig) -> DescriptorModel:
 
     with as_bad_input(DescriptorModelError):
         return open_descriptor_model(settings)
+
+
+def _facts(
+    file: Path, network: DescriptorModel, headings: Sequence[int], report: DescribeReport
+) -> dict[str, object]:
+    return {
+        "file": str(file),
+        "model": network.name,
+        "model_sha256": network.digest,
+        "headings": list(headings),
+        "tiles": report.tiles,
+        "descriptors": report.descriptors,
+        "dimension": report.dimension,
+        "taken_over": report.taken_over,
+    }
 
 
 def _print(facts: dict[str, object], report: DescribeReport) -> None:

@@ -13,7 +13,6 @@ import click
 from ....domain.errors import ImagerySourceError
 from ....domain.values.counted import counted
 from ...files.atomic_file import atomic_file, refused_writes_named
-from ..areas import area_options, read_area_options
 from ..command import command
 from ..coverage import coverage_facts, write_coverage
 from ..errors import BadInputError, as_bad_input, visible
@@ -22,7 +21,7 @@ from ..new_files import check_new_file
 from ..output import in_words, json_option, write_json, write_line
 from ..progress import progress_bar
 from ..session import Session
-from ..shared_options import variant_option, zooms_option
+from ..tile_choice import TileChoice, add_tile_choice, choose_some
 
 if TYPE_CHECKING:
     from ....domain.choose_tiles import ChosenTiles
@@ -33,9 +32,7 @@ if TYPE_CHECKING:
     "aerotile export tiles.pmtiles --source imported --dates dates.csv",
 )
 @click.argument("file", type=click.Path(path_type=Path))
-@area_options
-@zooms_option
-@variant_option
+@add_tile_choice
 @click.option(
     "--dates",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -47,10 +44,7 @@ if TYPE_CHECKING:
 def export(
     session: Session,
     file: Path,
-    areas: tuple[str, ...],
-    corridor_m: float | None,
-    levels: tuple[int, ...] | None,
-    source: str | None,
+    choice: TileChoice,
     dates: Path | None,
     as_json: bool,
 ) -> None:
@@ -60,25 +54,16 @@ def export(
     hashed; one that differs from what was committed ends the export. FILE is whole or not there, and nothing
     is replaced.
     """
-    from ....domain.choose_tiles import TilePlan, choose_tiles
     from ....domain.export_tiles import export_tiles
     from ...composition.imagery_parts import create_tile_archive
 
-    area, outside_area = read_area_options(areas, corridor_m)
+    plan, outside_area = choice.read()
     for path in (file, *([] if dates is None else [dates])):
         check_new_file(path, session.config)
     if dates is not None and file.resolve() == dates.resolve():
         raise BadInputError(f"FILE and --dates both name {file}", remedy="name another file for the dates")
     with session.existing_runtime() as runtime:
-        plan = TilePlan(area=area, zooms=levels or (), variant=source)
-        with as_bad_input(ImagerySourceError):
-            chosen = choose_tiles(*runtime.rows.catalogue(), plan)
-        if not len(chosen):
-            seen = ", ".join(f"{count} {reason}" for reason, count in sorted(chosen.left_out.items()))
-            raise BadInputError(
-                f"the store holds no tile to export{f' ({seen})' if seen else ''}",
-                remedy="compare the area, zooms and source with aerotile status",
-            )
+        chosen = choose_some(*runtime.rows.catalogue(), plan, nothing="the store holds no tile to export")
         # Both files get their names, or none: the dates are on the disk before the first tile.
         with (
             as_bad_input(ImagerySourceError),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,31 +10,25 @@ import click
 
 from ....domain.errors import CaptureTimeInFutureError, DatasetError
 from ....domain.intake.admit_dataset import admit_dataset
-from ....domain.intake.compare_stored import OnContest
 from ....domain.intake.report import IntakeReport, Refusal
+from ....domain.intake.terms import IntakeTerms
 from ....domain.values.datasets import DigestOf, SourceDigest
 from ....domain.values.tiles import TileSource
 from ...input_files.folder_notes import read_folder_notes
 from ...input_files.tile_folder import FolderProblem, TileFolder, count_outside, scan_tile_folder
 from ...input_files.tile_scheme import TileScheme, settle_scheme
 from ..arguments import EXISTING_FOLDER, zoom
-from ..capture_times import add_capture_time_options, chosen_times
+from ..capture_times import CaptureTimeOptions, ChosenTimes, add_capture_time_options
 from ..command import command
+from ..contest_options import ContestOptions, dataset_option, gather_contests, keep_option
 from ..coverage import check_map_file, map_option
 from ..errors import BadInputError, as_bad_input
-from ..ingest_output import in_kinds, ingest_facts, print_ingest, refusals_error
-from ..intake_output import (
-    draw_map,
-    evictions_error,
-    list_contests,
-    list_refusals,
-    stored_in_words,
-    warn_of_evictions,
-)
-from ..output import json_option, write_json, write_line
+from ..ingest_output import IngestEnd, in_kinds
+from ..intake_output import draw_map, stored_in_words, warn_of_evictions
+from ..output import json_option
 from ..progress import progress_bar
 from ..session import Session
-from ..shared_options import check_keep, dataset_option, keep_option, maker_option
+from ..shared_options import maker_option
 
 if TYPE_CHECKING:
     from ...composition import Runtime
@@ -81,19 +74,16 @@ if TYPE_CHECKING:
 @map_option
 @json_option
 @click.pass_obj
+@gather_contests
 def ingest(
     session: Session,
     folder: Path,
-    captured_at: datetime | None,
-    dates: Path | None,
-    stac: Path | None,
-    dataset: str | None,
-    keep: bool,
+    capture_times: CaptureTimeOptions,
+    contests: ContestOptions,
     source: str,
     zooms: tuple[int, ...],
     scheme: str | None,
     batch_size: int,
-    replace: bool,
     no_decode: bool,
     map_file: Path | None,
     as_json: bool,
@@ -115,93 +105,95 @@ def ingest(
     its place, and imagery as old or older is refused by name.
     """
     check_map_file(map_file)
-    chosen = chosen_times(captured_at, dates, stac)
+    chosen = capture_times.read()
+    dataset = contests.dataset
     if chosen.times is None and dataset is None:
         raise BadInputError(
             "it is not known when the tiles were captured", remedy="give --captured-at, --dates or --stac"
         )
-    check_keep(keep, dataset)
-    if keep and replace:
-        raise BadInputError("--keep and --replace contradict each other", remedy="give one of them")
-    on_contest = OnContest.KEEP if keep else OnContest.REPLACE if replace else OnContest.REFUSE
+    on_contest = contests.on_contest()
+    settled, found, outside = _look_into(folder, zooms, scheme)
+    with session.runtime() as runtime:
+        with as_bad_input(CaptureTimeInFutureError, DatasetError):
+            chosen.check(runtime.clock.now())
+            digest, not_compared = _source_digest(runtime, dataset, folder, settled)
+        terms = IntakeTerms(
+            source=TileSource(source),
+            captured_at=chosen.times,
+            dataset=dataset,
+            source_digest=digest,
+            on_contest=on_contest,
+        )
+        report, seconds, ended = _take_in(runtime, found, terms, batch_size, decode=not no_decode)
+    refusals = [_refusal_of(problem, source) for problem in found.problems] + report.refusals
+    end = IngestEnd(report, found, refusals, outside, settled, seconds, ended, not_compared)
+    map_error = draw_map(map_file, report)
+    end.show(_call_facts(folder, settled, chosen, terms), list_all=map_error is not None, as_json=as_json)
+    if error := map_error or end.error():
+        raise error
+
+
+def _call_facts(
+    folder: Path, scheme: TileScheme, chosen: ChosenTimes, terms: IntakeTerms
+) -> dict[str, str | None]:
+    return {
+        "folder": str(folder),
+        "source": terms.source.value,
+        "scheme": scheme.value,
+        "captured_at": None if chosen.one_date is None else chosen.one_date.isoformat(),
+        "captured_from": chosen.origin or "the dataset",
+        "dataset": terms.dataset,
+    }
+
+
+def _look_into(
+    folder: Path, zooms: tuple[int, ...], scheme: str | None
+) -> tuple[TileScheme, TileFolder, dict[str, int]]:
+    """The order of its rows, its tiles, and how many lie outside the bounds by each file of notes."""
     notes = read_folder_notes(folder)
     settled = settle_scheme(None if scheme is None else TileScheme(scheme), notes)
     found = scan_tile_folder(folder, zooms, settled)
     if not found.tiles and not found.problems:
         raise _nothing_found(folder, zooms, found)
-    outside = {note.file: count_outside(note, found.tiles, settled) for note in notes}
-    with session.runtime() as runtime:
-        with as_bad_input(CaptureTimeInFutureError):
-            chosen.check(runtime.clock.now())
-        digest, not_compared = None, None
-        if dataset is not None:
-            with as_bad_input(DatasetError):
-                digest, not_compared = _source_digest(runtime, dataset, folder, settled)
-        intake = runtime.tile_intake
-        report = IntakeReport(blank=None if no_decode else 0)
-        started = time.monotonic()
-        try:
-            with (
-                as_bad_input(CaptureTimeInFutureError, DatasetError),
-                progress_bar("tiles", len(found.tiles)) as advance,
-                intake.tally_evictions() as report.evicted,
-            ):
-                intake.take_in(
-                    found.tiles,
-                    source=TileSource(source),
-                    captured_at=chosen.times,
-                    dataset=dataset,
-                    source_digest=digest,
-                    on_contest=on_contest,
-                    batch_size=batch_size,
-                    decode=not no_decode,
-                    progress=advance,
-                    before_evictions=warn_of_evictions,
-                    report=report,
-                )
-        except KeyboardInterrupt as error:
-            ended: BaseException | None = error
-            click.echo(
-                f"{stored_in_words(report)}, {report.present} already present, {report.refused} refused, "
-                "beside the batches under way; the same command goes on from there",
-                err=True,
+    return settled, found, {note.file: count_outside(note, found.tiles, settled) for note in notes}
+
+
+def _take_in(
+    runtime: Runtime, found: TileFolder, terms: IntakeTerms, batch_size: int, *, decode: bool
+) -> tuple[IntakeReport, float, BaseException | None]:
+    """The report, the seconds that passed, and what ended the run before its last tile."""
+    intake = runtime.tile_intake
+    report = IntakeReport(blank=0 if decode else None)
+    started = time.monotonic()
+    try:
+        with (
+            as_bad_input(CaptureTimeInFutureError, DatasetError),
+            progress_bar("tiles", len(found.tiles)) as advance,
+            intake.tally_evictions() as report.evicted,
+        ):
+            intake.take_in(
+                found.tiles,
+                terms,
+                batch_size=batch_size,
+                decode=decode,
+                progress=advance,
+                before_evictions=warn_of_evictions,
+                report=report,
             )
-        else:
-            ended = report.stopped_by
-        seconds = time.monotonic() - started
-    refusals = [_refusal_of(problem, source) for problem in found.problems] + report.refusals
-    map_error = draw_map(map_file, report)
-    if as_json:
-        call = {
-            "folder": str(folder),
-            "source": source,
-            "scheme": settled.value,
-            "captured_at": None if chosen.one_date is None else chosen.one_date.isoformat(),
-            "captured_from": chosen.origin or "the dataset",
-            "dataset": dataset,
-            "source_digest_not_compared": not_compared,
-        }
-        write_json(call | ingest_facts(report, found, refusals, outside, seconds, ended))
+    except KeyboardInterrupt as error:
+        ended: BaseException | None = error
+        click.echo(
+            f"{stored_in_words(report)}, {report.present} already present, {report.refused} refused, "
+            "beside the batches under way; the same command goes on from there",
+            err=True,
+        )
     else:
-        # An error at the end that is no other names a single refusal.
-        if len(refusals) > 1 or ended is not None or map_error is not None:
-            list_refusals(refusals)
-        list_contests(report)
-        print_ingest(report, found, refusals, outside, settled, seconds)
-        if not_compared is not None:
-            write_line(f"the folder was not compared with the dataset: {not_compared}")
-    if map_error is not None:
-        raise map_error
-    if ended is not None:
-        raise ended
-    if refusals or found.left_out or report.undated or report.contests:
-        raise refusals_error(report, refusals, found)
-    if report.evicted.count:
-        raise evictions_error(report.evicted)
+        ended = report.stopped_by
+    return report, time.monotonic() - started, ended
 
 
 def _source_digest(
-    runtime: Runtime, name: str, folder: Path, scheme: TileScheme
+    runtime: Runtime, name: str | None, folder: Path, scheme: TileScheme
 ) -> tuple[SourceDigest | None, str | None]:
     """The digest of the folder's pictures where the dataset has one of a folder, or why it is not compared.
 
@@ -209,6 +201,8 @@ def _source_digest(
     """
     from ...input_files.source_digest import digest_of_folder
 
+    if name is None:
+        return None, None
     dataset = admit_dataset(runtime.dataset_store, name)
     if dataset.digest_of is not DigestOf.FOLDER:
         return None, f"the digest of {name} is that of its {dataset.digest_of.value} {dataset.source}"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,41 +13,32 @@ from ....domain.errors import AerotileError, CaptureTimeInFutureError, DatasetEr
 from ....domain.values.counted import counted
 from ....domain.values.tiles import TileSource
 from ...input_files.tile_scheme import TileScheme
-from ..areas import area_options, read_area_options
+from ..areas import AreaOptions, add_area_options
 from ..arguments import zooms
-from ..capture_times import add_capture_time_options, chosen_times
+from ..capture_times import CaptureTimeOptions, ChosenTimes, add_capture_time_options
 from ..command import command
+from ..contest_options import ContestOptions, dataset_option, gather_contests, keep_option
 from ..coverage import check_map_file, map_option
 from ..errors import BadInputError, as_bad_input
 from ..estimates import refuse_beside_estimate
-from ..intake_output import draw_map, evictions_error, list_contests, list_refusals, warn_of_evictions
-from ..output import json_option, write_json, write_line
+from ..intake_output import draw_map, warn_of_evictions
+from ..option_groups import gather
+from ..output import json_option
 from ..progress import progress_bar
-from ..provision_output import (
-    changed_error,
-    left_out_of,
-    nothing_came_error,
-    plan_facts,
-    provision_facts,
-    refusals_error,
-    show_estimate,
-    write_dates,
-    write_left_out,
-    write_not_in_sources,
-    write_provision,
-)
-from ..server_options import chosen_service, server_options
+from ..provision_output import ProvisionEnd, changed_error
+from ..provision_plan import ProvisionPlan
+from ..server_options import ServerOptions, add_server_options
 from ..session import Session
-from ..shared_options import check_keep, dataset_option, keep_option, maker_option
+from ..shared_options import maker_option
+from ..source_options import SourceOptions
 
 if TYPE_CHECKING:
     from ....domain.intake.compare_stored import OnContest
     from ....domain.intake.mosaic import Mosaic, ZoomEstimate
-    from ....domain.intake.provision import ProvisionReport, ProvisionTerms
-    from ....domain.values.areas import Area
+    from ....domain.intake.provision import ProvisionReport
+    from ....domain.intake.terms import ProvisionTerms
     from ...composition import Runtime
     from ...composition.source_files import SourceFile
-    from ...tile_services.open_service import ServiceTerms
 
 
 @command(
@@ -60,7 +50,7 @@ if TYPE_CHECKING:
     "    --zoom 14-17 --captured-at 2024-05-01",
 )
 @click.argument("names", nargs=-1, required=True, metavar="SOURCE...")
-@area_options
+@add_area_options
 @click.option(
     "--zoom", "levels", type=zooms, metavar="A-B", help="Only these zooms.  [default: those of the sources]"
 )
@@ -93,7 +83,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Make zooms of --zoom that are finer than a GeoTIFF by enlarging its pixels; each tile says so.",
 )
-@server_options
+@add_server_options
 @click.option("--partial", is_flag=True, help="Take tiles of which a part shows no ground, too.")
 @click.option(
     "--missing-only",
@@ -104,28 +94,16 @@ if TYPE_CHECKING:
 @map_option
 @json_option
 @click.pass_obj
+@gather_contests
+@gather("wanted", SourceOptions)
 def provision(
     session: Session,
-    names: tuple[str, ...],
-    areas: tuple[str, ...],
-    corridor_m: float | None,
-    levels: tuple[int, ...] | None,
-    captured_at: datetime | None,
-    dates: Path | None,
-    stac: Path | None,
-    file_date: bool,
-    dataset: str | None,
-    keep: bool,
-    replace: bool,
-    refresh: bool,
+    wanted: SourceOptions,
+    area_options: AreaOptions,
+    capture_times: CaptureTimeOptions,
+    contests: ContestOptions,
     source: str,
-    scheme: str | None,
-    enlarge: bool,
-    token_file: Path | None,
-    rate: float | None,
-    connections: int | None,
-    partial: bool,
-    missing_only: bool,
+    server: ServerOptions,
     only_estimate: bool,
     map_file: Path | None,
     as_json: bool,
@@ -147,150 +125,108 @@ def provision(
     With --replace newer imagery takes the place of older. With --refresh a server sends a tile that the store
     holds only where it has changed, by its ETag; a tile with the same bytes keeps its date.
     """
-    from ....domain.intake.provision import ProvisionTerms, check_sources_dated, is_present
-    from ...composition.imagery_parts import digest_of_source, file_and_table
-    from ...composition.source_files import SourceFile
-
     if only_estimate:
-        refuse_beside_estimate(
-            "a provision",
-            "stores",
-            captured_at=captured_at,
-            dates=dates,
-            stac=stac,
-            file_date=file_date,
-            dataset=dataset,
-            keep=keep,
-            partial=partial,
-            missing_only=missing_only,
-            map=map_file,
-        )
+        _refuse_beside_estimate(wanted, capture_times, contests, map_file)
     check_map_file(map_file)
-    area, outside_area = read_area_options(areas, corridor_m)
-    chosen = chosen_times(captured_at, dates, stac)
-    check_keep(keep, dataset)
-    on_contest = _on_contest(keep=keep, replace=replace, refresh=refresh, missing_only=missing_only)
+    area, outside_area = area_options.read()
+    chosen = capture_times.read()
+    on_contest = contests.on_contest()
     # Before a digest is taken. A folder compares each file that it reads, but not those with its digest.
-    paths = {name: file_and_table(name)[0] for name in names}
-    files = [
-        SourceFile.of(name)
-        for name, path in paths.items()
-        if not only_estimate and (path.is_file() or (path.is_dir() and dataset is not None))
-    ]
-    terms = ProvisionTerms(
-        source=TileSource(source),
-        captured_at=chosen.times,
-        take_file_dates=file_date,
-        dataset=dataset,
-        # A dataset has one source, and its digest is not compared with that of several.
-        source_digest=None if dataset is None or len(names) != 1 else digest_of_source(names[0], scheme),
-        on_contest=on_contest,
-        take_partial=partial,
-        only_missing=missing_only,
-    )
-    if file_date and chosen.option is not None:
-        raise BadInputError(
-            f"{chosen.option} and --file-date both say when the tiles were captured", remedy="give one"
-        )
-    if enlarge and levels is None:
-        raise BadInputError("--enlarge makes zooms of --zoom, and none is given", remedy="give --zoom")
-    service = chosen_service(
-        session, names, levels, token_file=token_file, rate=rate, connections=connections
-    )
-    if refresh and service is None:
+    files = [] if only_estimate else wanted.files(with_folders=contests.dataset is not None)
+    terms = _terms(wanted, contests, on_contest, chosen, source)
+    wanted.check(chosen)
+    service = server.read(session, wanted.names, wanted.levels)
+    if contests.refresh and service is None:
         raise BadInputError("--refresh asks servers, and no source is an address", remedy="give --replace")
     with (
         as_bad_input(CaptureTimeInFutureError, DatasetError, ImagerySourceError),
-        ExitStack() as stack,
+        wanted.open_mosaic(session, service, area) as mosaic,
     ):
-        enlarge_to = max(levels) if enlarge and levels else None
-        mosaic = _mosaic(session, stack, names, scheme, enlarge_to, service, levels, area)
-        if not only_estimate and chosen.times is None and dataset is None:
-            check_sources_dated(mosaic.sources, take_file_dates=file_date)
-        if only_estimate and not _has_store(session):
-            show_estimate(mosaic, mosaic.estimate(), outside_area, as_json=as_json)
-            return
-        runtime = stack.enter_context(session.existing_runtime() if only_estimate else session.runtime())
-        estimates = mosaic.estimate(is_present(runtime.tile_intake, terms.source))
         if only_estimate:
-            replaces = terms.on_contest.replaces
-            show_estimate(mosaic, estimates, outside_area, replaces=replaces, as_json=as_json)
+            plan = ProvisionPlan(mosaic, _estimates(session, mosaic, terms.source), outside_area)
+            plan.show(replaces=on_contest.replaces, as_json=as_json)
             return
-        chosen.check(runtime.clock.now())
-        if chosen.times is None and not as_json:
-            write_dates(mosaic)
-        not_compared = _not_compared(runtime, terms, len(names))
-        report, seconds, ended = _take_in(runtime, mosaic, terms, estimates)
-    if ended is None:
-        ended = next((changed_error(one.name) for one in files if _has_changed(one)), None)
-    left_out = left_out_of(mosaic)
-    map_error = draw_map(map_file, report.intake)
-    if as_json:
-        facts = plan_facts(mosaic, estimates, outside_area)
-        facts["source_digest_not_compared"] = not_compared
-        write_json(facts | provision_facts(report, seconds, ended, dates_from=chosen.origin))
-    else:
-        if report.intake.refused > 1 or ended is not None or map_error is not None:
-            list_refusals(report.intake.refusals)
-        list_contests(report.intake)
-        write_left_out(left_out)
-        write_provision(report, seconds, dates_from=chosen.origin)
-        write_not_in_sources(estimates)
-        if not_compared is not None:
-            write_line(f"the source was not compared with the dataset: {not_compared}")
-    if map_error is not None:
-        raise map_error
-    if ended is not None:
-        raise ended
-    if report.intake.refusals or report.intake.contests or report.intake.undated or left_out:
-        raise refusals_error(report, left_out)
-    if (report.empty or report.partial) and not report.intake.done:
-        raise nothing_came_error(report)
-    if report.intake.evicted.count:
-        raise evictions_error(report.intake.evicted)
+        end = _bring_in(session, mosaic, outside_area, terms, chosen, files, as_json=as_json)
+    map_error = draw_map(map_file, end.report.intake)
+    end.show(list_all=map_error is not None, as_json=as_json)
+    if error := map_error or end.error():
+        raise error
 
 
-def _on_contest(*, keep: bool, replace: bool, refresh: bool, missing_only: bool) -> OnContest:
-    """What becomes of a place that the store holds. Raises `BadInputError` for two options of which one
-    replaces what the other one leaves.
-    """
-    from ....domain.intake.compare_stored import OnContest
-
-    ways = {"--keep": keep, "--replace": replace, "--refresh": refresh}
-    given = [option for option, is_given in (ways | {"--missing-only": missing_only}).items() if is_given]
-    if len(given) > 1 and (replace or refresh):
-        raise BadInputError(f"{given[0]} and {given[1]} contradict each other", remedy="give one of them")
-    return next((OnContest(way[2:]) for way, is_given in ways.items() if is_given), OnContest.REFUSE)
-
-
-def _mosaic(
-    session: Session,
-    stack: ExitStack,
-    names: tuple[str, ...],
-    scheme: str | None,
-    enlarge_to: int | None,
-    service: ServiceTerms | None,
-    levels: tuple[int, ...] | None,
-    area: Area | None,
-) -> Mosaic:
-    from ....domain.intake.mosaic import Mosaic
-    from ...composition.imagery_parts import (
-        open_imagery_source,
-        refuse_scheme_without_rows,
-        tile_picture_codec,
+def _refuse_beside_estimate(
+    wanted: SourceOptions, capture_times: CaptureTimeOptions, contests: ContestOptions, map_file: Path | None
+) -> None:
+    refuse_beside_estimate(
+        "a provision",
+        "stores",
+        captured_at=capture_times.captured_at,
+        dates=capture_times.dates,
+        stac=capture_times.stac,
+        file_date=wanted.file_date,
+        dataset=contests.dataset,
+        keep=contests.keep,
+        partial=wanted.partial,
+        missing_only=contests.missing_only,
+        map=map_file,
     )
 
-    tile_size = session.config.tiles.tile_size_pixels
-    sources = [
-        stack.enter_context(
-            open_imagery_source(
-                name, tile_size=tile_size, scheme=scheme, enlarge_to=enlarge_to, service=service
-            )
-        )
-        for name in names
-    ]
-    refuse_scheme_without_rows(sources, scheme)
-    return Mosaic.of(sources, tile_picture_codec(tile_size), zooms=levels or (), area=area)
+
+def _terms(
+    wanted: SourceOptions, contests: ContestOptions, on_contest: OnContest, chosen: ChosenTimes, source: str
+) -> ProvisionTerms:
+    from ....domain.intake.terms import ProvisionTerms
+
+    return ProvisionTerms(
+        source=TileSource(source),
+        captured_at=chosen.times,
+        take_file_dates=wanted.file_date,
+        dataset=contests.dataset,
+        source_digest=None if contests.dataset is None else wanted.digest(),
+        on_contest=on_contest,
+        take_partial=wanted.partial,
+        only_missing=contests.missing_only,
+    )
+
+
+def _estimates(session: Session, mosaic: Mosaic, source: TileSource) -> list[ZoomEstimate]:
+    """What would come in, beside what the store holds, if there is one."""
+    from ....domain.intake.mosaic_parts import is_present
+
+    try:
+        session.existing_config()
+    except BadInputError:
+        return mosaic.estimate()
+    with session.existing_runtime() as runtime:
+        return mosaic.estimate(is_present(runtime.tile_intake.store, source))
+
+
+def _bring_in(
+    session: Session,
+    mosaic: Mosaic,
+    outside_area: Mapping[str, int],
+    terms: ProvisionTerms,
+    chosen: ChosenTimes,
+    files: Sequence[SourceFile],
+    *,
+    as_json: bool,
+) -> ProvisionEnd:
+    """Store the tiles of the mosaic; `files` must be the same at the end."""
+    from ....domain.intake.mosaic_parts import is_present
+    from ....domain.intake.provision import check_sources_dated
+
+    if chosen.times is None and terms.dataset is None:
+        check_sources_dated(mosaic.sources, take_file_dates=terms.take_file_dates)
+    with session.runtime() as runtime:
+        estimates = mosaic.estimate(is_present(runtime.tile_intake.store, terms.source))
+        plan = ProvisionPlan(mosaic, estimates, outside_area)
+        chosen.check(runtime.clock.now())
+        if chosen.times is None and not as_json:
+            plan.write_dates()
+        not_compared = _not_compared(runtime, terms, len(mosaic.sources))
+        report, seconds, ended = _take_in(runtime, plan, terms)
+    if ended is None:
+        ended = next((changed_error(one.name) for one in files if _has_changed(one)), None)
+    return ProvisionEnd(plan, report, seconds, ended, chosen.origin, not_compared)
 
 
 def _has_changed(source: SourceFile) -> bool:
@@ -299,14 +235,6 @@ def _has_changed(source: SourceFile) -> bool:
         return not source.is_unchanged()
     except OSError:  # such as EIO of a stick that was pulled out
         return True
-
-
-def _has_store(session: Session) -> bool:
-    try:
-        session.existing_config()
-    except BadInputError:
-        return False
-    return True
 
 
 def _not_compared(runtime: Runtime, terms: ProvisionTerms, sources: int) -> str | None:
@@ -325,7 +253,7 @@ def _not_compared(runtime: Runtime, terms: ProvisionTerms, sources: int) -> str 
 
 
 def _take_in(
-    runtime: Runtime, mosaic: Mosaic, terms: ProvisionTerms, estimates: list[ZoomEstimate]
+    runtime: Runtime, plan: ProvisionPlan, terms: ProvisionTerms
 ) -> tuple[ProvisionReport, float, BaseException | None]:
     """The report, the seconds that passed, and what ended the run before its last place."""
     from ....domain.intake.provision import ProvisionReport, provision_tiles
@@ -333,16 +261,15 @@ def _take_in(
 
     report = ProvisionReport(IntakeReport(blank=0))
     started = time.monotonic()
-    total = sum(one.found for one in estimates)
     try:
-        with progress_bar("tiles", total) as advance:
+        with progress_bar("tiles", plan.places) as advance:
             provision_tiles(
-                mosaic,
+                plan.mosaic,
                 runtime.tile_intake,
                 terms,
                 report=report,
                 versions=runtime.tile_versions,
-                progress=lambda done: advance(done, total),
+                progress=lambda done: advance(done, plan.places),
                 before_evictions=warn_of_evictions,
             )
     except (AerotileError, OSError, KeyboardInterrupt) as error:

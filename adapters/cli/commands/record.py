@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
 import click
 
 from ....domain.values.counted import counted
@@ -15,13 +17,39 @@ from ..command import command
 from ..errors import BadInputError, one_line, visible
 from ..lookup_explained import explain_lookups
 from ..new_files import check_new_file
+from ..option_groups import gather
 from ..output import flush_output, warn_of_damage, write_json_line, write_line
 from ..session import Session
 
 if TYPE_CHECKING:
     from ...recorder.line_format import RecordLine
+    from ...recorder.reader import RecordFilter
 
 _SEVERITIES = ("info", "warning", "error")
+
+
+@attrs.frozen
+class _FilterOptions:
+    """Which events a person wants to see."""
+
+    kinds: tuple[str, ...]
+    severity: str
+    since: datetime | None
+    until: datetime | None
+
+    def read(self) -> RecordFilter:
+        """What the options say. Raises `BadInputError` for a range that ends before it begins."""
+        from ....domain.flight_events import Severity
+        from ...recorder.reader import RecordFilter
+
+        since, until = self.since, self.until
+        if since is not None and until is not None and since > until:
+            raise BadInputError(
+                f"--since {since.isoformat()} is after --until {until.isoformat()}", remedy="exchange them"
+            )
+        return RecordFilter(
+            kinds=self.kinds, minimum_severity=Severity(self.severity), since=since, until=until
+        )
 
 
 @command(
@@ -67,12 +95,10 @@ _SEVERITIES = ("info", "warning", "error")
     "--json", "as_json", is_flag=True, help="Print the events as JSON lines, as they were recorded."
 )
 @click.pass_obj
+@gather("filters", _FilterOptions)
 def record(
     session: Session,
-    kinds: tuple[str, ...],
-    severity: str,
-    since: datetime | None,
-    until: datetime | None,
+    filters: _FilterOptions,
     asked: str | None,
     follow: bool,
     target: Path | None,
@@ -85,12 +111,8 @@ def record(
     Events of kinds that this program does not know yet are shown unchanged. Lines that a power cut tore are
     skipped and counted.
     """
-    from ....domain.flight_events import Severity
     from ...clocks import SystemClock
-    from ...input_files.sector_files import read_sectors
-    from ...recorder.foxglove_layout import write_layout
-    from ...recorder.mcap_export import export_mcap
-    from ...recorder.reader import RecordFilter, RecordReader
+    from ...recorder.reader import RecordReader
 
     if follow and target is not None:
         raise click.UsageError("--follow and --mcap exclude each other")
@@ -101,31 +123,17 @@ def record(
     for new in (target, layout):
         if new is not None:
             check_new_file(new, session.config)
-    if since is not None and until is not None and since > until:
-        raise BadInputError(
-            f"--since {since.isoformat()} is after --until {until.isoformat()}", remedy="exchange them"
-        )
+    matching = filters.read()
     if asked is not None and (follow or target is not None):
         raise click.UsageError("--lookup excludes --follow and --mcap")
     folder = session.existing_config("record").record_folder
     if not folder.is_dir():
         raise BadInputError(f"no flight record in {folder}", remedy="the record begins with the first write")
-    matching = RecordFilter(kinds=kinds, minimum_severity=Severity(severity), since=since, until=until)
     reader = RecordReader(folder)
     if asked is not None:
         explain_lookups(reader.lines(matching), asked, as_json=as_json)
     elif target is not None:
-        drawn = read_sectors(*sector_files)
-        count = export_mcap(reader.lines(matching), target, drawn.sectors)
-        if layout is not None:
-            write_layout(layout)
-        facts = {"file": str(target), "events": count, "without_geometry": list(drawn.without_geometry)}
-        if as_json:
-            write_json_line(facts)
-        else:
-            for name in drawn.without_geometry:
-                write_line(f"{visible(name)} has no geometry and was left out")
-            write_line(f"{counted(count, 'event')} in {target}")
+        _export(reader.lines(matching), target, sector_files, layout, as_json=as_json)
     elif follow:
         for line in reader.follow(matching, clock=SystemClock(), stopped=lambda: False):
             _print(line, as_json=as_json)
@@ -134,6 +142,32 @@ def record(
         for line in reader.lines(matching):
             _print(line, as_json=as_json)
     warn_of_damage(reader)
+
+
+def _export(
+    lines: Iterable[RecordLine],
+    target: Path,
+    sector_files: tuple[Path, ...],
+    layout: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Write the lines to an MCAP file, and a layout for Foxglove if one is wanted."""
+    from ...input_files.sector_files import read_sectors
+    from ...recorder.foxglove_layout import write_layout
+    from ...recorder.mcap_export import export_mcap
+
+    drawn = read_sectors(*sector_files)
+    count = export_mcap(lines, target, drawn.sectors)
+    if layout is not None:
+        write_layout(layout)
+    facts = {"file": str(target), "events": count, "without_geometry": list(drawn.without_geometry)}
+    if as_json:
+        write_json_line(facts)
+    else:
+        for name in drawn.without_geometry:
+            write_line(f"{visible(name)} has no geometry and was left out")
+        write_line(f"{counted(count, 'event')} in {target}")
 
 
 def _print(line: RecordLine, *, as_json: bool) -> None:

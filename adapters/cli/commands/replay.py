@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
 from ....domain.values.counted import counted
@@ -17,6 +18,7 @@ from ..output import json_option, warn_of_damage, write_json, write_line
 from ..session import Session
 
 if TYPE_CHECKING:
+    from ....domain.flight_events import RecordEnvelope
     from ....domain.lookups.replay import NotReplayed, ReplayedLookup
     from ....domain.values.descriptors import IndexMetadata
 
@@ -42,107 +44,127 @@ def replay(session: Session, record: Path, base: Path | None, as_json: bool) -> 
     be repeated. Nothing is written.
     """
     from ....domain.errors import TileCacheError
-    from ....domain.flight_events import EventKind, RecordEnvelope
-    from ....domain.lookups.replay import NotReplayed, replay_lookups
+    from ....domain.lookups.replay import replay_lookups
     from ...recorder.reader import RecordReader
 
     reader = RecordReader(record)
-    counts: Counter[str] = Counter()
-    missed: Counter[NotReplayed] = Counter()
-    indexes: Counter[str] = Counter()
-    shown: list[dict[str, Any]] = []
-    flown: dict[str, str] = {}
-    found = 0
-
-    def noted(events: Iterable[RecordEnvelope]) -> Iterator[RecordEnvelope]:
-        """The same events, counted; each base that a process of the record opened is noted."""
-        nonlocal found
-        for event in events:
-            found += 1
-            if event.kind == EventKind.BASE_OPENED.value:
-                flown[str(event.payload.get("manifest_sha256"))] = str(event.payload.get("generation"))
-            yield event
-
+    tally = _Tally()
     with session.existing_runtime("index", "base") as runtime:
         with as_bad_input(TileCacheError):  # exit code 1 is for answers that differ
             contents = runtime.known_contents(base)
             index = runtime.index_to_repeat(contents, base)
             answering = index.metadata()
             answering_base = runtime.replayed_base(base)
-        events = noted(line.envelope for line in reader.lines())
+        events = tally.noted(line.envelope for line in reader.lines())
         for replayed, count in replay_lookups(events, index, contents):
+            tally.add(replayed, count)
             if replayed.not_replayed is not None:
-                missed[replayed.not_replayed] += count
                 continue
-            counts["same" if replayed.is_same else "different"] += 1
-            if replayed.recorded_index != replayed.replayed_index:
-                indexes[str(replayed.recorded_index)] += 1
             if as_json:
-                shown.append(_facts(replayed))
+                tally.lookups.append(_facts(replayed))
             else:
                 what = "same" if replayed.is_same else f"different: {'; '.join(replayed.differences)}"
                 write_line(one_line(f"{replayed.name}: {what}"))
-    if answering_base is None:
-        flown.clear()  # the store answers, and holds what it holds
-    else:
-        flown.pop(answering_base[1], None)
+    tally.leave_out_base(answering_base)
     warn_of_damage(reader)
-    if not found:
+    if not tally.events:
         raise BadInputError(
             f"{record} holds no flight record: no whole event is there",
             remedy="give the folder of a flight record, or one of its record-*.jsonl files",
         )
-    total = counts.total()
     if as_json:
-        write_json(
-            {
-                "same": counts["same"],
-                "different": counts["different"],
-                "not_replayed": {reason.value: missed[reason] for reason in NotReplayed},
-                "damaged_lines": reader.damaged_lines,
-                "index_generation": answering.generation,
-                "index_sha256": answering.sha256,
-                "answered_by_other_indexes": dict(indexes),
-                "flown_by_other_bases": flown,
-                "lookups": shown,
-            }
-        )
+        write_json(tally.facts(answering, reader.damaged_lines))
     else:
-        _write_summary(counts, missed, indexes, flown, answering, answering_base)
-    if not total:
+        tally.write_summary(answering, answering_base)
+    if not tally.repeated:
         raise BadInputError(
             f"no lookup of {record} can be repeated", remedy='record with record.lookups = "full"'
         )
-    if counts["different"]:
+    if tally.different:
         raise JobFailedError(
-            f"{counts['different']} of {total} lookups have another answer",
+            f"{tally.different} of {tally.repeated} lookups have another answer",
             remedy="compare with the base and the index of that flight: --base, aerotile index rollback",
         )
 
 
-def _write_summary(
-    counts: Counter[str],
-    missed: Counter[NotReplayed],
-    indexes: Counter[str],
-    flown: Mapping[str, str],
-    answering: IndexMetadata,
-    answering_base: tuple[str, str] | None,
-) -> None:
-    """How many lookups were repeated, and what else than the record's index and base answered."""
-    left = ", ".join(f"{count} {reason.value}" for reason, count in sorted(missed.items()))
-    write_line(
-        f"{counted(counts.total(), 'lookup')} repeated: {counts['same']} same, {counts['different']} "
-        f"different" + (f"; not repeated: {left}" if left else "")
-    )
-    for sha256, count in indexes.items():
+@attrs.define
+class _Tally:
+    """What a record holds, and how its lookups were answered now."""
+
+    events: int = 0
+    same: int = 0
+    different: int = 0
+    missed: Counter[NotReplayed] = attrs.field(factory=Counter)
+    """Lookups that can't be repeated, by the reason."""
+    indexes: Counter[str] = attrs.field(factory=Counter)
+    """Repeated lookups that another index answered in flight, by its SHA-256."""
+    flown: dict[str, str] = attrs.field(factory=dict)
+    """The generation of each base that a process of the record opened, by the SHA-256 of its manifest."""
+    lookups: list[dict[str, Any]] = attrs.field(factory=list)
+
+    @property
+    def repeated(self) -> int:
+        """The lookups that have an answer now."""
+        return self.same + self.different
+
+    def noted(self, events: Iterable[RecordEnvelope]) -> Iterator[RecordEnvelope]:
+        """The same events, counted; bases that were opened are noted."""
+        from ....domain.flight_events import EventKind
+
+        for event in events:
+            self.events += 1
+            if event.kind == EventKind.BASE_OPENED.value:
+                self.flown[str(event.payload.get("manifest_sha256"))] = str(event.payload.get("generation"))
+            yield event
+
+    def add(self, replayed: ReplayedLookup, count: int) -> None:
+        """Count a lookup that was repeated, or `count` of them that can't be."""
+        if replayed.not_replayed is not None:
+            self.missed[replayed.not_replayed] += count
+            return
+        self.same += replayed.is_same
+        self.different += not replayed.is_same
+        if replayed.recorded_index != replayed.replayed_index:
+            self.indexes[str(replayed.recorded_index)] += 1
+
+    def leave_out_base(self, answering: tuple[str, str] | None) -> None:
+        """Forget the base that answers now; where the store answers, which holds what it holds, all."""
+        if answering is None:
+            self.flown.clear()
+        else:
+            self.flown.pop(answering[1], None)
+
+    def facts(self, answering: IndexMetadata, damaged_lines: int) -> dict[str, Any]:
+        """The tally as JSON shows it."""
+        from ....domain.lookups.replay import NotReplayed
+
+        return {
+            "same": self.same,
+            "different": self.different,
+            "not_replayed": {reason.value: self.missed[reason] for reason in NotReplayed},
+            "damaged_lines": damaged_lines,
+            "index_generation": answering.generation,
+            "index_sha256": answering.sha256,
+            "answered_by_other_indexes": dict(self.indexes),
+            "flown_by_other_bases": self.flown,
+            "lookups": self.lookups,
+        }
+
+    def write_summary(self, answering: IndexMetadata, answering_base: tuple[str, str] | None) -> None:
+        """How many lookups were repeated, and what else than the record's index and base answered."""
+        left = ", ".join(f"{count} {reason.value}" for reason, count in sorted(self.missed.items()))
         write_line(
-            one_line(
-                f"{counted(count, 'was', 'were')} answered by the index {sha256}, this is {answering.sha256}"
-            )
+            f"{counted(self.repeated, 'lookup')} repeated: {self.same} same, {self.different} different"
+            + (f"; not repeated: {left}" if left else "")
         )
-    for sha256, generation in flown.items():
-        this = "" if answering_base is None else f", this is generation {' of '.join(answering_base)}"
-        write_line(one_line(f"the record was flown by the base generation {generation} of {sha256}{this}"))
+        for sha256, count in self.indexes.items():
+            were = counted(count, "was", "were")
+            write_line(one_line(f"{were} answered by the index {sha256}, this is {answering.sha256}"))
+        for sha256, generation in self.flown.items():
+            this = "" if answering_base is None else f", this is generation {' of '.join(answering_base)}"
+            write_line(
+                one_line(f"the record was flown by the base generation {generation} of {sha256}{this}")
+            )
 
 
 def _facts(replayed: ReplayedLookup) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
@@ -17,6 +17,7 @@ from ..session import Session
 
 if TYPE_CHECKING:
     from ....domain.values.areas import Area
+    from ....domain.values.descriptors import SearchHit
 
 
 @command(
@@ -102,16 +103,7 @@ def search(
             raise BadInputError(
                 f"{file}: {error}", remedy=f"describe the frame with {metadata.descriptor_model}"
             ) from error
-    facts = [
-        {
-            "rank": rank,
-            "tile": str(hit.tile_id),
-            "distance": hit.distance,
-            "centre_lat": hit.tile_id.centre[0],
-            "centre_lon": hit.tile_id.centre[1],
-        }
-        for rank, hit in enumerate(hits, 1)
-    ]
+    facts = _facts(hits)
     if as_json:
         write_json(
             {
@@ -122,9 +114,13 @@ def search(
             }
         )
         return
+    _write(facts, left_out, is_within=prior is not None)
+
+
+def _write(facts: list[dict[str, Any]], left_out: Mapping[str, int], *, is_within: bool) -> None:
     for kind, number in left_out.items():
         write_line(f"left out: {number} x {kind}")
-    if not facts and prior is not None:
+    if not facts and is_within:
         click.echo(
             "warning: no described tile lies in that area at those zooms, but for recalled ones", err=True
         )
@@ -135,6 +131,19 @@ def search(
             for f in facts
         ],
     )
+
+
+def _facts(hits: Sequence[SearchHit]) -> list[dict[str, Any]]:
+    return [
+        {
+            "rank": rank,
+            "tile": str(hit.tile_id),
+            "distance": hit.distance,
+            "centre_lat": hit.tile_id.centre[0],
+            "centre_lon": hit.tile_id.centre[1],
+        }
+        for rank, hit in enumerate(hits, 1)
+    ]
 
 
 def _named_area(sources: tuple[str, ...], corridor_m: float | None) -> tuple[Area, Mapping[str, int]]:
