@@ -29,7 +29,9 @@ class TileDeleter:
             return self._delete(tile_id, evicting=True)
         except TileNotFoundError:
             self.sync.refresh(tile_id)
-            if tile_id in self.sync.catalogue:
+            entry = self.sync.catalogue.get(tile_id)
+            # One that may be evicted was stored by another process after it was not there.
+            if entry is not None and not entry.evictable:
                 raise EvictionRefusedError(tile_id) from None
             raise
 

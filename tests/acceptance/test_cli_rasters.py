@@ -89,7 +89,7 @@ def test_the_time_of_the_file_is_no_date_of_the_imagery_unless_the_operator_says
         "ACQUISITIONDATETIME=2026-04-02 08:00:00",
     )
     by_gdal(tmp_path, "gdal_translate", "-q", *options, "raw.tif", "acquired.tif")
-    acquired = call("provision", "acquired.tif", "--zoom", "13", "--partial", "--root", "other", "--json")
+    acquired = call("provision", "acquired.tif", "--zoom", "13", "--partial", "--json")
     assert acquired.code == 0, acquired.err
     (source,) = acquired.json["sources"]
     assert source["captured_at_from"] == "its tag ACQUISITIONDATETIME"

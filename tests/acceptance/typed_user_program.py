@@ -182,6 +182,10 @@ def write_any_buffer(
         store.write_tile(pixels, metadata)
     if isinstance(store, aerotile.SupportsLocalWrites):
         store.write_tiles([(encoded, metadata), (memoryview(jpeg), metadata)])
+        try:
+            assert_type(store.evict_tile(metadata.tile_id), int)
+        except aerotile.EvictionRefusedError as error:
+            assert_type(error.tile_id, aerotile.TileId)
 
 
 def read(store: aerotile.FileBackedTileStore, tile_id: aerotile.TileId) -> bytes:

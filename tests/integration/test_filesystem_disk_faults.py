@@ -119,7 +119,7 @@ except StoreUnavailableError as error:
         ("syncfs:error=EIO:when=1", 3),
         ("syncfs:error=EIO:when=2", 3),
         ("write:error=ENOSPC:when=3", 1),
-        ("renameat,renameat2:error=EIO:when=4", 1),
+        ("renameat,renameat2:error=EIO:when=2", 1),
     ],
 )
 def test_a_disk_that_fails_a_batch_leaves_nothing_of_the_failed_tiles(

@@ -11,6 +11,7 @@ import attrs
 import pytest
 from cut_connections import NOW, Cut, Proxy, described
 from psycopg import pq
+from waiting import until
 
 from aerotile.adapters.filesystem.disk import Disk
 from aerotile.adapters.filesystem.tile_files import FilesystemTileFiles
@@ -101,7 +102,7 @@ def test_a_row_is_committed_and_its_file_in_place_before_the_answers_are_read(si
     with site.rows.insert(tile(1), NOW) as row:
         site.files.prewrite(staged, row.answers)
         assert row.is_committing
-        assert site.straight.get_by_id(tile(1).tile_id) is not None
+        until(lambda: site.straight.get_by_id(tile(1).tile_id) is not None)  # nobody has waited for it
         assert site.files.exists(tile(1).tile_id)
         assert row.commit().tile_id == tile(1).tile_id
     assert site.straight.total_disk_bytes() == 2 * len(PIXELS)
