@@ -155,7 +155,7 @@ def fly(program: Program, interrupts: int) -> dict[str, object]:
         gc.collect()  # what is interrupted in a cycle of references
         enforcer = runtime.budget_enforcer
         return {
-            "reserved": enforcer._reserved_bytes([enforcer._budget]),
+            "reserved": enforcer._reserved_bytes(),
             "changing": len(store._sync._changes),
         }
 

@@ -146,7 +146,7 @@ def open_and_search(root: Path) -> str:
     """`refused` or `answered`; every search may be refused too."""
     try:
         index = FaissDescriptorIndex(root)
-        for scale in (0.0, 1.0, 1e16):
+        for scale in (1e-12, 1.0, 1e16):
             query = np.full(index.dimension(), scale, np.float32)
             index.search(query, 10)
             index.search(query, 10_000)

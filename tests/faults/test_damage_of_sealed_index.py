@@ -156,7 +156,7 @@ from aerotile.domain.errors import IndexUnavailableError
 for root in map(Path, sys.argv[1:]):
     try:
         index = FaissDescriptorIndex(root)
-        print(root.name, index.search(np.zeros(index.dimension(), np.float32), 5), flush=True)
+        print(root.name, index.search(np.ones(index.dimension(), np.float32), 5), flush=True)
     except IndexUnavailableError as error:
         print(root.name, error, flush=True)
 """
