@@ -287,11 +287,11 @@ class ReadinessParts(SealingParts):
 
 
 def _contents_condition(changed: ChangedTiles | None) -> Condition:
-    """Whether the tiles are those that were described; nobody knows (None) is a no."""
+    """Whether the tiles are those that were described; what nobody knows (None) is said, and no fault."""
     name, remedy = "tiles as described", f"{_DESCRIBE}; where the base holds the index, then {_SEAL}"
     if changed is None:
-        told = "the index does not say from which bytes it was made, so replaced tiles can't be found out"
-        return Condition(name, False, told, remedy)
+        told = "not known: the index does not say from which bytes it was made; to know, build it anew"
+        return Condition(name, True, told)
     told = f"{counted(changed.tiles, 'indexed tile was', 'indexed tiles were')} replaced since"
     if not changed.tiles:
         return Condition(name, True, told)

@@ -99,7 +99,7 @@ def seal(
         if manifest.index is not None and runtime.descriptor_index.metadata().contents_sha256 is None:
             click.echo(
                 "warning: the index does not say from which bytes its descriptors were made: that they are "
-                "of the tiles of this base could not be compared, and aerotile ready says no",
+                "of the tiles of this base could not be compared",
                 err=True,
             )
         opened = runtime.base_generations.manifest(manifest.name, runtime.base_trust)

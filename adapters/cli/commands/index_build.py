@@ -141,7 +141,7 @@ def build(
     if compared.get("contents_compared") is False:
         click.echo(
             f"warning: {_maker(file)} does not say from which bytes its descriptors were made ({DIGESTS}): "
-            "tiles that were replaced since are not found out, and aerotile ready says no",
+            "tiles that were replaced since are not found out",
             err=True,
         )
 
