@@ -6,10 +6,11 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from ..domain.errors import ReadDeadlineError
 from ..domain.values.tiles import TileId
+from .work_elsewhere import WorkElsewhere
 
 _MAX_WAITING = 256
 """Reads that may wait for a thread; a further read fails immediately."""
@@ -70,7 +71,7 @@ class ReaderThreads:
             with self._lock:
                 self.late_reads += 1
             raise ReadDeadlineError(tile_id, timeout_s)
-        return read.outcome()
+        return read.result()
 
     def _abandon(self, read: _Read[Any]) -> bool:
         """Wait for a read no longer; returns whether it has not ended."""
@@ -131,30 +132,13 @@ class ReaderThreads:
             del read  # an abandoned result is freed now, not with the next read
 
 
-class _Read(Generic[T]):
+class _Read(WorkElsewhere[T]):
     """A read and its outcome."""
 
     def __init__(self, work: Callable[[], T]) -> None:
-        self._work = work
-        self._result: T | None = None
-        self._error: BaseException | None = None
+        super().__init__(work)
         self.under_way = threading.Lock()
         """Held until the read has ended, then by its reader."""
         self.under_way.acquire()
         self.has_ended = False
         self.is_abandoned = False
-
-    def do(self) -> None:
-        try:
-            self._result = self._work()
-        except BaseException as error:  # noqa: BLE001  # raised again on the thread that asked
-            self._error = error
-
-    def outcome(self) -> T:
-        error, self._error = self._error, None
-        try:
-            if error is not None:
-                raise error
-        finally:
-            del error  # else the error and its traceback would keep each other alive
-        return self._result  # type: ignore[return-value]  # set when there was no error

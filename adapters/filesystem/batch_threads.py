@@ -7,35 +7,31 @@ import weakref
 from _thread import start_new_thread
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
+
+from ..work_elsewhere import WorkElsewhere
 
 T = TypeVar("T")
 
 
-class Task(Generic[T]):
+class Task(WorkElsewhere[T]):
     """Work that a thread does, and its result. Its waits end where a signal's handler raises."""
 
     # Only locks: an interrupt can't leave one held, as it can that within a `Condition` or an `Event`.
 
     def __init__(self, work: Callable[[], T]) -> None:
-        self._work = work
+        super().__init__(work)
         self._begun = threading.Lock()
         """Held for ever by who does the work, or keeps it from being done."""
         self._under_way = threading.Lock()
         """Held until the work has ended."""
         self._under_way.acquire()
-        self._result: T | None = None
-        self._error: BaseException | None = None
 
     def do(self) -> None:
         """Do the work, unless it was stopped."""
-        if not self._begun.acquire(blocking=False):
-            return
-        try:
-            self._result = self._work()
-        except BaseException as error:  # noqa: BLE001  # raised again by `result`
-            self._error = error
-        self._under_way.release()
+        if self._begun.acquire(blocking=False):
+            super().do()
+            self._under_way.release()
 
     def wait(self) -> None:
         """Wait until the work has ended."""
@@ -45,13 +41,7 @@ class Task(Generic[T]):
     def result(self) -> T:
         """Wait for the result; raises the error of the work."""
         self.wait()
-        error, self._error = self._error, None
-        try:
-            if error is not None:
-                raise error
-        finally:
-            del error  # else the error and its traceback would keep each other alive
-        return self._result  # type: ignore[return-value]  # set when there was no error
+        return super().result()
 
     def stop(self) -> None:
         """Keep the work from being begun; where it has, wait until it has ended."""

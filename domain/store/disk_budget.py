@@ -45,9 +45,9 @@ class Reservation:
     def release(self, *, was_taken: bool = False) -> None:
         """Give the room back; a second call does nothing. `was_taken`: another process took it first."""
         if self.is_held:
-            self.is_held = False
             if was_taken:
-                self._enforcer.note_lost_race()
+                self._enforcer.note_lost_race()  # first: the room must not look free before
+            self.is_held = False
 
     def __enter__(self) -> Reservation:
         return self

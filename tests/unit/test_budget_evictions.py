@@ -270,6 +270,15 @@ def test_an_interrupt_at_any_step_of_a_reservation_leaves_no_room_reserved(store
             return
 
 
+def test_taken_room_does_not_look_free_before_the_lost_race_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    enforcer = Cache.of(100).enforcer
+    reservation = enforcer.reserve_headroom(100)
+    held: list[bool] = []
+    monkeypatch.setattr(enforcer, "note_lost_race", lambda: held.append(reservation.is_held))
+    reservation.release(was_taken=True)
+    assert (held, reservation.is_held) == ([True], False)
+
+
 def test_a_reservation_may_be_collected_while_the_room_is_counted() -> None:
     cache = Cache.of(100)
     held: list[Reservation] = []
