@@ -171,211 +171,73 @@ if TYPE_CHECKING:
 
 _NAMES_BY_MODULE = {
     ".adapters.composition": (
-        "apply_migrations",
-        "build_dataset_store",
-        "build_descriptor_index",
-        "build_descriptor_model",
-        "build_flight_recorder",
-        "build_health_monitor",
-        "build_sealed_base",
-        "build_tile_metadata_store",
-        "build_tile_store",
-        "build_tile_uploader",
-        "close_runtimes",
+        "apply_migrations build_dataset_store build_descriptor_index build_descriptor_model "
+        "build_flight_recorder build_health_monitor build_sealed_base build_tile_metadata_store "
+        "build_tile_store build_tile_uploader close_runtimes"
     ),
-    ".adapters.config.loader": ("load_config",),
-    ".adapters.config.secret": ("Secret",),
+    ".adapters.config.loader": "load_config",
+    ".adapters.config.secret": "Secret",
     ".adapters.config.settings": (
-        "AerotileConfig",
-        "BaseConfig",
-        "BaseMemory",
-        "BaseVerify",
-        "BudgetConfig",
-        "DatabaseConfig",
-        "DescriptorConfig",
-        "FreshnessConfig",
-        "HealthConfig",
-        "IndexConfig",
-        "LruConfig",
-        "ReadsConfig",
-        "RecallConfig",
-        "RecordConfig",
-        "RecordLookups",
-        "TilesConfig",
-        "UploadConfig",
+        "AerotileConfig BaseConfig BaseMemory BaseVerify BudgetConfig DatabaseConfig DescriptorConfig "
+        "FreshnessConfig HealthConfig IndexConfig LruConfig ReadsConfig RecallConfig RecordConfig "
+        "RecordLookups TilesConfig UploadConfig"
     ),
-    ".adapters.postgres.migrate": ("MigrationReport",),
+    ".adapters.postgres.migrate": "MigrationReport",
     ".domain.errors": (
-        "AerotileError",
-        "BaseSealError",
-        "BaseUnavailableError",
-        "CacheBudgetExhaustedError",
-        "CaptureTimeConflictError",
-        "CaptureTimeInFutureError",
-        "CommitOutcomeUnknownError",
-        "ConfigurationError",
-        "ContentHashMismatchError",
-        "ContestedPlaceError",
-        "DatasetConflictError",
-        "DatasetError",
-        "DatasetNotStorableError",
-        "DatasetSourceChangedError",
-        "DatasetUndatedError",
-        "DescribedTilesError",
-        "DescriptorModelError",
-        "DuplicateTileError",
-        "EvictionRefusedError",
-        "ForkedProcessError",
-        "FreshnessRejectionError",
-        "HeadroomTakenError",
-        "ImageryPlaceError",
-        "ImagerySourceError",
-        "IndexBuildError",
-        "IndexUnavailableError",
-        "NoMappingLeftError",
-        "NoTileFileError",
-        "NotNewerError",
-        "OnboardRoomExhaustedError",
-        "OtherImageryError",
-        "ReadDeadlineError",
-        "RecallListError",
-        "RuntimeNotAvailableError",
-        "SealedTileError",
-        "StoreUnavailableError",
-        "TileCacheError",
-        "TileMetadataError",
-        "TileNotFoundError",
-        "TileRecalledError",
-        "UnknownDatasetError",
+        "AerotileError BaseSealError BaseUnavailableError CacheBudgetExhaustedError "
+        "CaptureTimeConflictError CaptureTimeInFutureError CommitOutcomeUnknownError ConfigurationError "
+        "ContentHashMismatchError ContestedPlaceError DatasetConflictError DatasetError "
+        "DatasetNotStorableError DatasetSourceChangedError DatasetUndatedError DescribedTilesError "
+        "DescriptorModelError DuplicateTileError EvictionRefusedError ForkedProcessError "
+        "FreshnessRejectionError HeadroomTakenError ImageryPlaceError ImagerySourceError IndexBuildError "
+        "IndexUnavailableError NoMappingLeftError NoTileFileError NotNewerError OnboardRoomExhaustedError "
+        "OtherImageryError ReadDeadlineError RecallListError RuntimeNotAvailableError SealedTileError "
+        "StoreUnavailableError TileCacheError TileMetadataError TileNotFoundError TileRecalledError "
+        "UnknownDatasetError"
     ),
-    ".domain.find_tiles": (
-        "DescriptorSearch",
-        "FoundTile",
-        "FoundTiles",
-        "PixelReader",
-        "find_tiles",
-    ),
-    ".domain.flight_events": (
-        "EventKind",
-        "FlightEvent",
-        "RecordEnvelope",
-        "Severity",
-    ),
-    ".domain.policies.clock_trust": (
-        "ClockFault",
-        "ClockFaultReason",
-    ),
-    ".domain.policies.freshness": (
-        "FreshnessDecision",
-        "FreshnessVerdict",
-    ),
-    ".domain.ports.clock": ("Clock",),
-    ".domain.ports.dataset_store": ("DatasetStore",),
-    ".domain.ports.descriptor_index": (
-        "DescriptorIndex",
-        "SupportsAreaSearch",
-        "SupportsKeyListing",
-    ),
-    ".domain.ports.descriptor_model": ("DescriptorModel",),
-    ".domain.ports.flight_recorder": ("FlightRecorder",),
-    ".domain.ports.health_monitor": ("HealthMonitor",),
-    ".domain.ports.sector_index": (
-        "SectorIndex",
-        "SupportsJudging",
-        "TileJudge",
-    ),
-    ".domain.ports.tile_metadata": (
-        "SupportsPins",
-        "TileMetadataStore",
-    ),
+    ".domain.find_tiles": "DescriptorSearch FoundTile FoundTiles PixelReader find_tiles",
+    ".domain.flight_events": "EventKind FlightEvent RecordEnvelope Severity",
+    ".domain.policies.clock_trust": "ClockFault ClockFaultReason",
+    ".domain.policies.freshness": "FreshnessDecision FreshnessVerdict",
+    ".domain.ports.clock": "Clock",
+    ".domain.ports.dataset_store": "DatasetStore",
+    ".domain.ports.descriptor_index": "DescriptorIndex SupportsAreaSearch SupportsKeyListing",
+    ".domain.ports.descriptor_model": "DescriptorModel",
+    ".domain.ports.flight_recorder": "FlightRecorder",
+    ".domain.ports.health_monitor": "HealthMonitor",
+    ".domain.ports.sector_index": "SectorIndex SupportsJudging TileJudge",
+    ".domain.ports.tile_metadata": "SupportsPins TileMetadataStore",
     ".domain.ports.tile_store": (
-        "AmendedTile",
-        "ReadableTiles",
-        "RecordsLookups",
-        "ReplacedTile",
-        "SupportsLocalReads",
-        "SupportsLocalWrites",
-        "TileStore",
-        "TileWriteOutcome",
+        "AmendedTile ReadableTiles RecordsLookups ReplacedTile SupportsLocalReads SupportsLocalWrites "
+        "TileStore TileWriteOutcome"
     ),
-    ".domain.ports.uploader": ("TileUploader",),
-    ".domain.store.layered_store": ("LayeredTileStore",),
-    ".domain.store.tile_store": ("FileBackedTileStore",),
-    ".domain.values.areas": (
-        "Area",
-        "TileSpan",
-    ),
-    ".domain.values.catalogue_entries": (
-        "CatalogueEntry",
-        "CatalogueMatches",
-    ),
-    ".domain.values.corridors": ("Corridor",),
-    ".domain.values.datasets": (
-        "Dataset",
-        "DigestOf",
-    ),
+    ".domain.ports.uploader": "TileUploader",
+    ".domain.store.layered_store": "LayeredTileStore",
+    ".domain.store.tile_store": "FileBackedTileStore",
+    ".domain.values.areas": "Area TileSpan",
+    ".domain.values.catalogue_entries": "CatalogueEntry CatalogueMatches",
+    ".domain.values.corridors": "Corridor",
+    ".domain.values.datasets": "Dataset DigestOf",
     ".domain.values.descriptors": (
-        "DescriptorMetric",
-        "HnswParams",
-        "IndexKind",
-        "IndexMetadata",
-        "SearchHit",
-        "VectorStorage",
+        "DescriptorMetric HnswParams IndexKind IndexMetadata SearchHit VectorStorage"
     ),
-    ".domain.values.health": (
-        "Degradation",
-        "DegradedState",
-        "Health",
-    ),
-    ".domain.values.lookups": ("PositionFix",),
-    ".domain.values.pixels": (
-        "TileBytes",
-        "TilePixelHandle",
-    ),
-    ".domain.values.sectors": (
-        "FreshnessRule",
-        "SectorBoundary",
-        "SectorClassification",
-    ),
-    ".domain.values.shapes": (
-        "Circle",
-        "MultiPolygon",
-        "Polygon",
-    ),
-    ".domain.values.tile_grid": (
-        "Bbox",
-        "GridRange",
-        "ground_sample_distance",
-    ),
-    ".domain.values.tile_key": (
-        "VariantTable",
-        "decode_tile_key",
-        "encode_tile_key",
-    ),
+    ".domain.values.health": "Degradation DegradedState Health",
+    ".domain.values.lookups": "PositionFix",
+    ".domain.values.pixels": "TileBytes TilePixelHandle",
+    ".domain.values.sectors": "FreshnessRule SectorBoundary SectorClassification",
+    ".domain.values.shapes": "Circle MultiPolygon Polygon",
+    ".domain.values.tile_grid": "Bbox GridRange ground_sample_distance",
+    ".domain.values.tile_key": "VariantTable decode_tile_key encode_tile_key",
     ".domain.values.tiles": (
-        "FreshnessLabel",
-        "TileId",
-        "TileMetadata",
-        "TileMetadataPersistent",
-        "TileQualityMetadata",
-        "TileSource",
-        "VotingStatus",
-        "derive_location_hash",
-        "derive_tile_id",
+        "FreshnessLabel TileId TileMetadata TileMetadataPersistent TileQualityMetadata TileSource "
+        "VotingStatus derive_location_hash derive_tile_id"
     ),
     ".domain.values.upload_reports": (
-        "BatchOutcome",
-        "BatchProgress",
-        "ProblemKind",
-        "TileUploadOutcome",
-        "TileUploadResult",
-        "UploadBatchReport",
-        "UploadProblem",
-        "UploadReason",
-        "UploadRequest",
+        "BatchOutcome BatchProgress ProblemKind TileUploadOutcome TileUploadResult UploadBatchReport "
+        "UploadProblem UploadReason UploadRequest"
     ),
 }
-_MODULE_OF = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
+_MODULE_OF = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}
 
 __all__ = sorted(_MODULE_OF)
 
