@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,31 +45,41 @@ class AreaOptions:
 
         Raises `BadInputError`, `InputFileError`.
         """
-        if not self.areas:
-            if self.corridor_m is not None:
-                raise BadInputError(
-                    "--corridor goes along a line, and no --area is given", remedy="give --area"
-                )
-            return None, {}
-        from ..input_files.area_files import parse_boxes, read_area
+        if self.corridor_m is not None and not self.areas:
+            raise BadInputError("--corridor goes along a line, and no --area is given", remedy="give --area")
+        return read_ground(self.areas, self.corridor_m, "--area")
 
-        for text in self.areas:
-            if not Path(text).exists() and "," not in text:
-                raise BadInputError(
-                    f"no file {text}", remedy="name a drawing, or a box MIN_LON,MIN_LAT,MAX_LON,MAX_LAT"
-                )
-        try:
-            for text in self.areas:
-                if not Path(text).exists() and parse_boxes(text) is None:
-                    raise ValueError(f"{text!r} is no box")
-            named = read_area(self.areas, corridor_m=self.corridor_m)
-        except ValueError as error:
+
+def read_ground(
+    sources: Sequence[str | Path], corridor_m: float | None, named_by: str
+) -> tuple[Area | None, Mapping[str, int]]:
+    """The ground of files and boxes, None without any; and what of the files is no ground, counted and told.
+
+    Raises `BadInputError`, which begins with `named_by`, and `InputFileError`.
+    """
+    from ..input_files.area_files import parse_boxes, read_area
+
+    if not sources:
+        return None, {}
+    missing = [str(source) for source in sources if not Path(source).exists()]
+    for text in missing:
+        if "," not in text:
             raise BadInputError(
-                f"--area: {error}", remedy="a box is MIN_LON,MIN_LAT,MAX_LON,MAX_LAT in degrees"
-            ) from error
-        for kind, count in named.left_out.items():
-            click.echo(f"left out of the area: {count} x {kind}", err=True)
-        return named.area, named.left_out
+                f"{named_by}: no file {text}",
+                remedy="name a drawing, or a box MIN_LON,MIN_LAT,MAX_LON,MAX_LAT",
+            )
+    try:
+        for text in missing:
+            if parse_boxes(text) is None:
+                raise ValueError(f"{text!r} is no box")
+        named = read_area(sources, corridor_m=corridor_m)
+    except ValueError as error:
+        raise BadInputError(
+            f"{named_by}: {error}", remedy="a box is MIN_LON,MIN_LAT,MAX_LON,MAX_LAT in degrees"
+        ) from error
+    for kind, count in named.left_out.items():
+        click.echo(f"left out of the area: {count} x {kind}", err=True)
+    return named.area, named.left_out
 
 
 def add_area_options(function: Callable[..., Any]) -> Callable[..., Any]:

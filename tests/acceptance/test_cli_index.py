@@ -91,11 +91,11 @@ def test_a_search_in_an_area_names_the_tiles_of_files_and_boxes_alone(
     found = call(*line, "--json").json
     assert [hit["tile"] for hit in found["hits"]] == [TILES[31]]
     assert found["left_out"] == {"r.gpx: single place": 1}
-    assert call(*line).out.splitlines()[0] == "left out: 1 x r.gpx: single place"
     assert call(*line, "--zoom", "7", "--json").json["hits"] == []
+    told = "left out of the area: 1 x r.gpx: single place\n"
     warned = "warning: no described tile lies in that area at those zooms, but for recalled ones\n"
-    assert call(*line, "--zoom", "7").err == warned
-    assert call(*line).err == ""
+    assert call(*line, "--zoom", "7").err == told + warned
+    assert call(*line).err == told
     box = "-177.1,0.1,-176.9,0.2"
     boxed = call("search", "q.npy", "-k", "50", "--area", box, "--json").json
     assert (boxed["hits"], boxed["left_out"]) == (found["hits"], {})
@@ -106,10 +106,10 @@ def test_a_search_in_an_area_names_the_tiles_of_files_and_boxes_alone(
     [
         (["--area", "nothing.gpx"], "--area: no file nothing.gpx"),
         (["--area", "0,10,1,5"], "--area: "),
-        (["--area", "0,0,1"], "--area: no file 0,0,1"),
+        (["--area", "0,0,1"], "--area: '0,0,1' is no box"),
         (["--area", "line.kml"], "holds 1 line without a width"),
         (["--area", "0,0,1,1", "--corridor", "5"], "a distance has a unit"),
-        (["--corridor", "5km"], "--corridor needs --area"),
+        (["--corridor", "5km"], "no --area is given"),
         (["--area", "0,0,1,1", "--near", "0,0,1km"], "exclude each other"),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from ....domain.errors import (
     ImagerySourceError,
 )
 from ....domain.values.counted import counted
+from ..areas import read_ground
 from ..arguments import EXISTING_FILE
 from ..command import command
 from ..errors import BadInputError, JobFailedError, as_bad_input
@@ -28,9 +28,7 @@ from ..session import Session
 if TYPE_CHECKING:
     from ....domain.build_blocks import StepReport
     from ....domain.build_sizes import BuildSize
-    from ....domain.values.areas import Area
     from ...composition.building_parts import BuildReport
-    from ...input_files.build_plan import BuildPlan
 
 _LISTED = 5
 
@@ -107,7 +105,7 @@ def build(
         raise BadInputError("--workers and --scheduler contradict each other", remedy="give one of them")
     if only_estimate:
         refuse_beside_estimate(number=number, workers=workers, scheduler=scheduler, leave_out=leave_out)
-    area, outside_area = _area(plan)
+    area, outside_area = read_ground(plan.area, plan.corridor_m, f"{plan.file}: area")
     with session.runtime() as runtime:
         with ExitStack() as stack:
             with as_bad_input(
@@ -148,22 +146,6 @@ def _print_size(size: BuildSize, graph_memory: int, *, as_json: bool) -> None:
     )
     if graph_memory:
         write_line(f"memory for the graph up to {in_words(graph_memory)}, on one machine")
-
-
-def _area(plan: BuildPlan) -> tuple[Area | None, Mapping[str, int]]:
-    from ...input_files.area_files import read_area
-
-    if not plan.area:
-        return None, {}
-    try:
-        named = read_area(plan.area, corridor_m=plan.corridor_m)
-    except ValueError as error:
-        raise BadInputError(
-            f"{plan.file}: area: {error}", remedy="a box is MIN_LON,MIN_LAT,MAX_LON,MAX_LAT in degrees"
-        ) from error
-    for kind, count in named.left_out.items():
-        click.echo(f"left out of the area: {count} x {kind}", err=True)
-    return named.area, named.left_out
 
 
 def _facts(report: BuildReport) -> dict[str, Any]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
 
-from ..arguments import EXISTING_FILE, corridor, near, zoom
+from ..areas import AreaOptions, add_area_options
+from ..arguments import EXISTING_FILE, near, zoom
 from ..command import command
 from ..errors import BadInputError
-from ..output import json_option, write_json, write_line, write_table
+from ..output import json_option, write_json, write_table
 from ..session import Session
 
 if TYPE_CHECKING:
@@ -40,21 +41,7 @@ The file is written by
     type=near,
     help="Look at the tiles within RADIUS (5km, 800m) of a place alone, and miss none of them.",
 )
-@click.option(
-    "--area",
-    "areas",
-    metavar="FILE|BOX",
-    multiple=True,
-    help="Look at the tiles of this ground alone, as --near: a file with lines or polygons, or "
-    "MIN_LON,MIN_LAT,MAX_LON,MAX_LAT; may be given again.",
-)
-@click.option(
-    "--corridor",
-    "corridor_m",
-    metavar="DISTANCE",
-    type=corridor,
-    help="With --area: how far the ground reaches to each side of a line: 5km, 3nm, 500m.",
-)
+@add_area_options
 @click.option(
     "--zoom", "zooms", type=zoom, multiple=True, help="With --near or --area: this zoom alone; repeatable."
 )
@@ -65,8 +52,7 @@ def search(
     file: Path,
     count: int,
     prior: Area | None,
-    areas: tuple[str, ...],
-    corridor_m: float | None,
+    area_options: AreaOptions,
     zooms: tuple[int, ...],
     as_json: bool,
 ) -> None:
@@ -78,15 +64,12 @@ def search(
     them the answer is exact. Areas are read from GeoJSON, KML, KMZ, GPX, plans of QGroundControl and waypoint
     files.
     """
-    if prior is not None and areas:
+    if prior is not None and area_options.areas:
         raise click.UsageError("--near and --area exclude each other")
-    if corridor_m is not None and not areas:
-        raise click.UsageError("--corridor needs --area")
-    if zooms and prior is None and not areas:
+    if zooms and prior is None and not area_options.areas:
         raise click.UsageError("--zoom needs --near or --area")
-    left_out: Mapping[str, int] = {}
-    if areas:
-        prior, left_out = _named_area(areas, corridor_m)
+    area, left_out = area_options.read()
+    prior = area or prior
     from ...input_files.descriptor_files import read_query
 
     query = read_query(file)
@@ -114,12 +97,10 @@ def search(
             }
         )
         return
-    _write(facts, left_out, is_within=prior is not None)
+    _write(facts, is_within=prior is not None)
 
 
-def _write(facts: list[dict[str, Any]], left_out: Mapping[str, int], *, is_within: bool) -> None:
-    for kind, number in left_out.items():
-        write_line(f"left out: {number} x {kind}")
+def _write(facts: list[dict[str, Any]], *, is_within: bool) -> None:
     if not facts and is_within:
         click.echo(
             "warning: no described tile lies in that area at those zooms, but for recalled ones", err=True
@@ -144,17 +125,3 @@ def _facts(hits: Sequence[SearchHit]) -> list[dict[str, Any]]:
         }
         for rank, hit in enumerate(hits, 1)
     ]
-
-
-def _named_area(sources: tuple[str, ...], corridor_m: float | None) -> tuple[Area, Mapping[str, int]]:
-    """The ground, and what of its files is none. Raises `InputFileError`, `BadInputError`, `OSError`."""
-    from ...input_files.area_files import read_area
-
-    try:
-        found = read_area(sources, corridor_m=corridor_m)
-    except (ValueError, FileNotFoundError) as error:
-        reason = f"no file {error.filename}" if isinstance(error, FileNotFoundError) else error
-        raise BadInputError(
-            f"--area: {reason}", remedy="name a file, or MIN_LON,MIN_LAT,MAX_LON,MAX_LAT"
-        ) from error
-    return found.area, found.left_out
