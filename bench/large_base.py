@@ -21,9 +21,10 @@ import sys
 import tempfile
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 from harness.floors import Floors, running
 
 from aerotile.adapters.files.file_digests import PART_BYTES, PartHasher
@@ -166,45 +167,9 @@ def write_files(folder: Path, tiles: int, contents: int, size: int) -> BaseManif
     ids = archive_ids_of_keys(keys)
     order = np.argsort(ids)
     which = np.arange(tiles) % contents
-    block = sha256(b"block").digest() * (size // 32)
-    digests = np.empty(contents, "V32")
-    header_length = DATA_OFFSET
     with (folder / ARCHIVE_FILE).open("w+b") as file:
-        file.seek(header_length)
-        for number in range(contents):
-            pixels = number.to_bytes(8, "little") + block[8:]
-            digests[number] = sha256(pixels).digest()
-            file.write(pixels)
-        length = len(block)
-        leaf_entries = max(LEAF_ENTRIES, -(-tiles // MOST_LEAVES))
-        roots, leaves_offset = [], file.tell()
-        for first in range(0, tiles, leaf_entries):
-            here = order[first : first + leaf_entries]
-            count = len(here)
-            offsets = (which[first : first + count] * length).astype(np.uint64)
-            ones = np.ones(count, np.uint64)
-            frame = encode_directory(Directory(ids[here], ones, ones * np.uint64(length), offsets))
-            roots.append((ids[here[0]], 0, len(frame), file.tell() - leaves_offset))
-            file.write(frame)
-        root = encode_directory(Directory(*(np.ascontiguousarray(c) for c in np.array(roots, np.uint64).T)))
-        metadata = gzip_stored(b"{}")
-        header = ArchiveHeader(
-            root_length=len(root),
-            metadata_offset=file.tell(),
-            metadata_length=len(metadata),
-            leaves_offset=leaves_offset,
-            leaves_length=file.tell() - leaves_offset,
-            data_length=leaves_offset - DATA_OFFSET,
-            tiles=tiles,
-            entries=tiles,
-            contents=contents,
-            min_zoom=ZOOM,
-            max_zoom=ZOOM,
-            bounds_e7=(0, 0, 1, 1),
-        )
-        file.write(metadata)
-        file.seek(0)
-        file.write(header.encode() + root)
+        digests, length = write_contents(file, contents, size)
+        write_directories(file, ids[order], which * length, contents, length)
     rows = np.zeros(tiles, FACTS_ROW)
     rows["key"], rows["length"], rows["tile_size_pixels"] = keys, length, 256
     rows["captured_us"], rows["ground_sample_distance"] = 1_767_225_600_000_000, 0.5
@@ -213,20 +178,6 @@ def write_files(folder: Path, tiles: int, contents: int, size: int) -> BaseManif
     (folder / FACTS_FILE).write_bytes(rows.tobytes())
     (folder / SECTORS_FILE).write_bytes(encode_sectors((), SEEDED_RULES))
     first_keys = keys[:: facts.PART_ROWS].tobytes()
-    files, parts = {}, b""
-    for name, part_bytes in (
-        (ARCHIVE_FILE, PART_BYTES),
-        (FACTS_FILE, facts.PART_BYTES),
-        (SECTORS_FILE, 1 << 20),
-    ):
-        hasher = PartHasher(part_bytes)
-        with (folder / name).open("rb") as written:
-            while piece := written.read(PART_BYTES):
-                hasher.update(piece)
-            found = hasher.digests()
-            files[name] = SealedFile(written.tell(), part_bytes, found.root)
-        parts += found.raw()
-    (folder / DIGESTS_FILE).write_bytes(parts + first_keys)
     return BaseManifest(
         generation=1,
         boxes=(),
@@ -242,8 +193,75 @@ def write_files(folder: Path, tiles: int, contents: int, size: int) -> BaseManif
         aerotile="0",
         recall_number=0,
         first_keys_sha256=sha256(first_keys).hexdigest(),
-        files=files,
+        files=write_digests(folder, first_keys),
     )
+
+
+def write_contents(file: BinaryIO, contents: int, size: int) -> tuple[npt.NDArray[np.void], int]:
+    """Write `contents` different tiles behind the header; returns their digests and the length of each."""
+    block = sha256(b"block").digest() * (size // 32)
+    digests = np.empty(contents, "V32")
+    file.seek(DATA_OFFSET)
+    for number in range(contents):
+        pixels = number.to_bytes(8, "little") + block[8:]
+        digests[number] = sha256(pixels).digest()
+        file.write(pixels)
+    return digests, len(block)
+
+
+def write_directories(
+    file: BinaryIO, ids: npt.NDArray[np.uint64], offsets: npt.NDArray[np.int64], contents: int, length: int
+) -> None:
+    """Write the directories behind the data, and the header before it."""
+    tiles = len(ids)
+    leaf_entries = max(LEAF_ENTRIES, -(-tiles // MOST_LEAVES))
+    roots, leaves_offset = [], file.tell()
+    for first in range(0, tiles, leaf_entries):
+        here = slice(first, first + leaf_entries)
+        ones = np.ones(len(ids[here]), np.uint64)
+        frame = encode_directory(
+            Directory(ids[here], ones, ones * np.uint64(length), offsets[here].astype(np.uint64))
+        )
+        roots.append((ids[first], 0, len(frame), file.tell() - leaves_offset))
+        file.write(frame)
+    root = encode_directory(Directory(*(np.ascontiguousarray(c) for c in np.array(roots, np.uint64).T)))
+    metadata = gzip_stored(b"{}")
+    header = ArchiveHeader(
+        root_length=len(root),
+        metadata_offset=file.tell(),
+        metadata_length=len(metadata),
+        leaves_offset=leaves_offset,
+        leaves_length=file.tell() - leaves_offset,
+        data_length=leaves_offset - DATA_OFFSET,
+        tiles=tiles,
+        entries=tiles,
+        contents=contents,
+        min_zoom=ZOOM,
+        max_zoom=ZOOM,
+        bounds_e7=(0, 0, 1, 1),
+    )
+    file.write(metadata)
+    file.seek(0)
+    file.write(header.encode() + root)
+
+
+def write_digests(folder: Path, first_keys: bytes) -> dict[str, SealedFile]:
+    """Write the digests of the parts of the files; returns what the manifest says of each."""
+    files, parts = {}, b""
+    for name, part_bytes in (
+        (ARCHIVE_FILE, PART_BYTES),
+        (FACTS_FILE, facts.PART_BYTES),
+        (SECTORS_FILE, 1 << 20),
+    ):
+        hasher = PartHasher(part_bytes)
+        with (folder / name).open("rb") as written:
+            while piece := written.read(PART_BYTES):
+                hasher.update(piece)
+            found = hasher.digests()
+            files[name] = SealedFile(written.tell(), part_bytes, found.root)
+        parts += found.raw()
+    (folder / DIGESTS_FILE).write_bytes(parts + first_keys)
+    return files
 
 
 if __name__ == "__main__":

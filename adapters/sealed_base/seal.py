@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from itertools import islice
 from pathlib import Path
 
@@ -32,7 +32,6 @@ from ...ext import TileKeyCodec
 from ..files.atomic_file import new_file
 from ..files.file_digests import PART_BYTES, PartDigests, PartHasher
 from ..index_files import INDEX_FILES
-from ..pmtiles.archive_header import ArchiveHeader
 from ..pmtiles.archive_ids import archive_ids_of_keys
 from ..pmtiles.archive_writer import ArchiveWriter
 from ..signatures import new_envelope
@@ -52,7 +51,7 @@ from .manifest import (
     SealedIndex,
 )
 from .read_ahead import ReadAhead, ReadTiles, Wanted
-from .repeated_digests import Prefixes, RepeatedDigests, are_among
+from .repeated_digests import RepeatedDigests, are_among
 from .seal_plan import SealPlan, of_dataset
 from .sector_file import encode_sectors
 from .sorted_runs import Rows, SortedRuns
@@ -100,203 +99,207 @@ def write_generation(
     order the rows come. Raises `BaseSealError`, `ContentHashMismatchError`, `OSError`, and what `source`
     raises.
     """
-    left_out: Counter[str] = Counter()
-    of_datasets = DatasetTally(source.datasets)
-    placed = SortedRuns(_PLACED, "id", folder)
-    by_key = SortedRuns(FACTS_ROW, "key", folder)
-    with (
-        closing(placed),
-        closing(by_key),
-        closing(RepeatedDigests(folder)) as digests,
-        ReadAhead(source.read) as ahead,
-    ):
-        provisional = _place(source, plan, placed, digests, left_out, of_datasets)
-        if not len(placed):
+    with ExitStack() as open_files:
+        writing = _Generation(folder, generation, source, plan, open_files)
+        writing.place_tiles()
+        writing.write_archive(progress)
+        writing.write_facts()
+    writing.write_sectors()
+    writing.write_index()
+    return writing.write_manifest()
+
+
+class _Generation:
+    """A generation while it is written; the steps in the order of `write_generation`."""
+
+    def __init__(
+        self, folder: Path, number: int, source: SealSource, plan: SealPlan, open_files: ExitStack
+    ) -> None:
+        self._folder, self._number, self._source, self._plan = folder, number, source, plan
+        self._left_out: Counter[str] = Counter()
+        self._datasets = DatasetTally(source.datasets)
+        self._placed = open_files.enter_context(closing(SortedRuns(_PLACED, "id", folder)))
+        self._by_key = open_files.enter_context(closing(SortedRuns(FACTS_ROW, "key", folder)))
+        self._digests = open_files.enter_context(closing(RepeatedDigests(folder)))
+        self._ahead = open_files.enter_context(ReadAhead(source.read))
+        self._provisional = VariantTable()
+        """The flights in the order in which the rows name them; by it are the keys of `_placed`."""
+        self._files: dict[str, tuple[PartDigests, int]] = {}
+        """The digests of the parts of each file, and its size."""
+        self._index: SealedIndex | None = None
+
+    def place_tiles(self) -> None:
+        """Sort the rows that the plan takes by archive id, and their digests.
+
+        Raises `BaseSealError` when there is none, when tiles of a dataset are among them that may not be
+        stored offline, when the plan leaves out a dataset that there is not, and when it names a zoom without
+        a tile.
+        """
+        zooms = set[int]()
+        rows, recalls = iter(self._source.rows()), self._source.recalls
+        while chunk := list(islice(rows, _CHUNK)):
+            taken = []
+            for row in chunk:
+                reason = self._plan.reason_to_leave_out(row)
+                if reason is None and recalls is not None and recalls.entry_for_tile(row) is not None:
+                    reason = RECALLED
+                if reason is None:
+                    taken.append(row)
+                else:
+                    self._left_out[reason] += 1
+            self._place(taken)
+            zooms.update(row.tile_id.zoom_level for row in taken)
+        self._datasets.refuse_forbidden()
+        self._datasets.refuse_unknown(
+            [name for name in self._plan.without if not self._left_out[of_dataset(name)]]
+        )
+        if not zooms:
             raise BaseSealError(
                 "the store holds no tile that the base should take",
                 remedy="widen --bbox and --zoom; aerotile dump lists what the store holds",
             )
-        variants = VariantTable(tuple(sorted(provisional.flights)))
-        files: dict[str, PartDigests] = {}
-        sizes: dict[str, int] = {}
-        pieces = _one_a_place(placed, provisional, plan, variants, left_out)
-        header, files[ARCHIVE_FILE], latest_capture_us = _write_archive(
-            folder,
-            generation,
-            _in_chunks(pieces),
-            len(placed),
-            digests.repeated(),
-            variants,
-            ahead,
-            by_key,
-            of_datasets,
-            progress,
-        )
-        sizes[ARCHIVE_FILE] = header.archive_length
-        progress(len(placed), len(placed))
-        first_keys: list[bytes] = []
-        files[FACTS_FILE], sizes[FACTS_FILE] = _write(
-            folder / FACTS_FILE, _facts_of(by_key, first_keys, of_datasets), facts.PART_BYTES
-        )
-    sectors = encode_sectors(source.sectors, source.rules)
-    files[SECTORS_FILE], sizes[SECTORS_FILE] = _write(folder / SECTORS_FILE, [sectors], _SMALL_PART_BYTES)
-    index = None
-    if source.write_index is not None:
-        taken = np.memmap(folder / FACTS_FILE, FACTS_ROW, "r")["key"]
-        index = source.write_index(folder, taken, variants)
-        for name in INDEX_FILES:
-            files[name], sizes[name] = _digests_of(folder / name)
-    keys = b"".join(first_keys)
-    _write(folder / DIGESTS_FILE, (*(digests.raw() for digests in files.values()), keys), _SMALL_PART_BYTES)
-    manifest = BaseManifest(
-        generation=generation,
-        boxes=plan.boxes or plan.chosen_within,
-        zooms=plan.zooms,
-        prefer=plan.prefer,
-        tiles=header.tiles,
-        contents=header.contents,
-        latest_capture_us=latest_capture_us,
-        left_out=dict(left_out),
-        variants=variants,
-        datasets=of_datasets.sealed(),
-        default_classification=source.default_classification.value,
-        aerotile=source.aerotile,
-        recall_number=0 if source.recalls is None else source.recalls.number,
-        first_keys_sha256=hashlib.sha256(keys).hexdigest(),
-        index=index,
-        made_with=dict(source.made_with),
-        files={
-            name: SealedFile(sizes[name], digests.part_bytes, digests.root) for name, digests in files.items()
-        },
-    )
-    _write(folder / MANIFEST_FILE, [new_envelope(manifest.encode(), PAYLOAD_TYPE)], _SMALL_PART_BYTES)
-    return manifest
+        if missing := sorted(set(self._plan.zooms) - zooms):
+            found = in_ranges(sorted(zooms))
+            raise BaseSealError(
+                f"there is no tile of zoom {in_ranges(missing)} to take (of these: {found})",
+                remedy="leave these zooms out, or bring their tiles in first",
+            )
+        self._variants = VariantTable(tuple(sorted(self._provisional.flights)))
 
-
-def _place(
-    source: SealSource,
-    plan: SealPlan,
-    placed: SortedRuns,
-    digests: RepeatedDigests,
-    left_out: Counter[str],
-    of_datasets: DatasetTally,
-) -> VariantTable:
-    """Append the rows that the plan takes, and their digests; returns the table that names their flights.
-
-    Raises `BaseSealError` when tiles of a dataset are among them that may not be stored offline, when the
-    plan leaves out a dataset that there is not, and when it names a zoom of which there is no tile.
-    """
-    variants, zooms = VariantTable(), set[int]()
-    rows, recalls = iter(source.rows()), source.recalls
-    while chunk := list(islice(rows, _CHUNK)):
-        taken = []
-        for row in chunk:
-            reason = plan.reason_to_leave_out(row)
-            if reason is None and recalls is not None and recalls.entry_for_tile(row) is not None:
-                reason = RECALLED
-            if reason is None:
-                taken.append(row)
-            else:
-                left_out[reason] += 1
+    def _place(self, taken: Sequence[TileMetadata]) -> None:
         try:
-            variants = variants.extended(row.tile_id for row in taken)
+            variants = self._provisional.extended(row.tile_id for row in taken)
         except ValueError as error:
             raise BaseSealError(f"the tiles come from too many flights: {error}") from error
         block = np.zeros(len(taken), _PLACED)
         block["row"] = np.array(
-            [facts_row(row, variants, of_datasets.position(row)) for row in taken], FACTS_ROW
+            [facts_row(row, variants, self._datasets.position(row)) for row in taken], FACTS_ROW
         )
         block["id"] = archive_ids_of_keys(block["row"]["key"])
-        zooms.update(row.tile_id.zoom_level for row in taken)
-        placed.append(block)
-        digests.append(block["row"]["sha256"])
-    of_datasets.refuse_forbidden()
-    of_datasets.refuse_unknown([name for name in plan.without if not left_out[of_dataset(name)]])
-    if zooms and (missing := sorted(set(plan.zooms) - zooms)):
-        raise BaseSealError(
-            f"there is no tile of zoom {in_ranges(missing)} to take (of these: {in_ranges(sorted(zooms))})",
-            remedy="leave these zooms out, or bring their tiles in first",
+        self._placed.append(block)
+        self._digests.append(block["row"]["sha256"])
+        self._provisional = variants
+
+    def write_archive(self, progress: Callable[[int, int], None]) -> None:
+        """Write the tiles by archive id, and sort their rows, which tell where, by key."""
+        codec, bounds, repeated = TileKeyCodec(self._variants), _Bounds(), self._digests.repeated()
+        done, total, latest_capture_us = 0, len(self._placed), int(np.iinfo(np.int64).min)
+        with (
+            new_file(self._folder / ARCHIVE_FILE, FILE_MODE, readable=True) as file,
+            closing(ArchiveWriter(file, total, self._folder, most_repeated=len(repeated))) as writer,
+        ):
+            for chunk in _in_chunks(self._one_a_place()):
+                rows = chunk["row"]
+                columns = (rows["length"].tolist(), rows["sha256"].tolist())
+                tile_ids = codec.decode_many(np.ascontiguousarray(rows["key"]))
+                wanted = [Wanted(*each) for each in zip(tile_ids, *columns, strict=True)]
+                has_twin = are_among(repeated, rows["sha256"]).tolist()
+                offsets = []
+                for archive_id, tile, may_repeat, pixels in zip(
+                    chunk["id"].tolist(), wanted, has_twin, self._ahead.tiles(wanted), strict=True
+                ):
+                    offsets.append(writer.add(archive_id, pixels, tile.sha256 if may_repeat else None))
+                    bounds.add(tile.tile_id)
+                    done += 1
+                    progress(done, total)
+                rows["offset"] = offsets
+                self._datasets.count(rows["dataset"])
+                latest_capture_us = max(latest_capture_us, int(rows["captured_us"].max()))
+                self._by_key.append(rows)
+            header, digests = writer.finish(
+                _archive_metadata(self._number, self._datasets.sealed()), bounds.e7()
+            )
+        self._header, self._latest_capture_us = header, latest_capture_us
+        self._files[ARCHIVE_FILE] = digests, header.archive_length
+        progress(total, total)
+
+    def _one_a_place(self) -> Iterator[Rows]:
+        """One row of each place, by ascending archive id, in pieces, with keys by `_variants`."""
+        for piece in self._placed.ascending():
+            rows = piece["row"]
+            rows["key"] = translated_keys(rows["key"], self._provisional, self._variants)
+            is_first = np.ones(len(piece), bool)
+            is_first[1:] = piece["id"][1:] != piece["id"][:-1]
+            firsts = np.flatnonzero(is_first)
+            ends = np.append(firsts[1:], len(piece))
+            for group in np.flatnonzero(ends - firsts > 1).tolist():
+                first, end = int(firsts[group]), int(ends[group])
+                keys = rows["key"][first:end]
+                in_order = np.argsort(keys)  # the answer, and an error, depend on no order of the rows
+                chosen = self._plan.chosen(
+                    [decode_tile_key(int(keys[each]), self._variants) for each in in_order]
+                )
+                firsts[group] = first + in_order[chosen]
+                self._left_out[ANOTHER_VARIANT] += end - first - 1
+            yield piece[firsts]
+
+    def write_facts(self) -> None:
+        """Write the facts by tile key, and keep the first key of each part."""
+        first_keys: list[bytes] = []
+        self._write(FACTS_FILE, self._facts(first_keys), facts.PART_BYTES)
+        self._first_keys = b"".join(first_keys)
+
+    def _facts(self, first_keys: list[bytes]) -> Iterator[bytes]:
+        """The bytes of the facts; appends the first key of each part."""
+        written = 0
+        for piece in self._by_key.ascending():
+            first_keys.append(piece["key"][-written % facts.PART_ROWS :: facts.PART_ROWS].tobytes())
+            written += len(piece)
+            piece["dataset"] = self._datasets.renamed(piece["dataset"])
+            yield piece.tobytes()
+
+    def write_sectors(self) -> None:
+        """Write the sectors and the rules."""
+        self._write(SECTORS_FILE, [encode_sectors(self._source.sectors, self._source.rules)])
+
+    def write_index(self) -> None:
+        """Have the index written, where the base has one."""
+        if self._source.write_index is None:
+            return
+        taken = np.memmap(self._folder / FACTS_FILE, FACTS_ROW, "r")["key"]
+        self._index = self._source.write_index(self._folder, taken, self._variants)
+        for name in INDEX_FILES:
+            self._files[name] = _digests_of(self._folder / name)
+
+    def write_manifest(self) -> BaseManifest:
+        """Write the digests of the parts of all files, and the manifest, which names their roots."""
+        source, plan = self._source, self._plan
+        sealed = {
+            name: SealedFile(size, digests.part_bytes, digests.root)
+            for name, (digests, size) in self._files.items()
+        }
+        self._write(DIGESTS_FILE, [*(digests.raw() for digests, _ in self._files.values()), self._first_keys])
+        manifest = BaseManifest(
+            generation=self._number,
+            boxes=plan.boxes or plan.chosen_within,
+            zooms=plan.zooms,
+            prefer=plan.prefer,
+            tiles=self._header.tiles,
+            contents=self._header.contents,
+            latest_capture_us=self._latest_capture_us,
+            left_out=dict(self._left_out),
+            variants=self._variants,
+            datasets=self._datasets.sealed(),
+            default_classification=source.default_classification.value,
+            aerotile=source.aerotile,
+            recall_number=0 if source.recalls is None else source.recalls.number,
+            first_keys_sha256=hashlib.sha256(self._first_keys).hexdigest(),
+            index=self._index,
+            made_with=dict(source.made_with),
+            files=sealed,
         )
-    return variants
+        self._write(MANIFEST_FILE, [new_envelope(manifest.encode(), PAYLOAD_TYPE)])
+        return manifest
 
-
-def _write_archive(
-    folder: Path,
-    generation: int,
-    chunks: Iterable[Rows],
-    total: int,
-    repeated: Prefixes,
-    variants: VariantTable,
-    ahead: ReadAhead,
-    by_key: SortedRuns,
-    of_datasets: DatasetTally,
-    progress: Callable[[int, int], None],
-) -> tuple[ArchiveHeader, PartDigests, int]:
-    """Write and sync the tiles in the order of `chunks`; append their rows, which tell where, to `by_key`.
-
-    Returns the header, the digests and the latest capture time, in microseconds since 1970.
-    """
-    codec, bounds = TileKeyCodec(variants), _Bounds()
-    done, latest_capture_us = 0, int(np.iinfo(np.int64).min)
-    with (
-        new_file(folder / ARCHIVE_FILE, FILE_MODE, readable=True) as file,
-        closing(ArchiveWriter(file, total, folder, most_repeated=len(repeated))) as writer,
-    ):
-        for chunk in chunks:
-            rows = chunk["row"]
-            columns = (rows["length"].tolist(), rows["sha256"].tolist())
-            tile_ids = codec.decode_many(np.ascontiguousarray(rows["key"]))
-            wanted = [Wanted(*each) for each in zip(tile_ids, *columns, strict=True)]
-            has_twin = are_among(repeated, rows["sha256"]).tolist()
-            offsets = []
-            for archive_id, tile, may_repeat, pixels in zip(
-                chunk["id"].tolist(), wanted, has_twin, ahead.tiles(wanted), strict=True
-            ):
-                offsets.append(writer.add(archive_id, pixels, tile.sha256 if may_repeat else None))
-                bounds.add(tile.tile_id)
-                done += 1
-                progress(done, total)
-            rows["offset"] = offsets
-            of_datasets.count(rows["dataset"])
-            latest_capture_us = max(latest_capture_us, int(rows["captured_us"].max()))
-            by_key.append(rows)
-        header, digests = writer.finish(_archive_metadata(generation, of_datasets.sealed()), bounds.e7())
-    return header, digests, latest_capture_us
-
-
-def _facts_of(by_key: SortedRuns, first_keys: list[bytes], of_datasets: DatasetTally) -> Iterator[bytes]:
-    """The bytes of `facts`; appends the first key of each part."""
-    written = 0
-    for piece in by_key.ascending():
-        first_keys.append(piece["key"][-written % facts.PART_ROWS :: facts.PART_ROWS].tobytes())
-        written += len(piece)
-        piece["dataset"] = of_datasets.renamed(piece["dataset"])
-        yield piece.tobytes()
-
-
-def _one_a_place(
-    placed: SortedRuns,
-    provisional: VariantTable,
-    plan: SealPlan,
-    variants: VariantTable,
-    left_out: Counter[str],
-) -> Iterator[Rows]:
-    """One row of each place, by ascending archive id, in pieces, with keys by `variants`."""
-    for piece in placed.ascending():
-        rows = piece["row"]
-        rows["key"] = translated_keys(rows["key"], provisional, variants)
-        is_first = np.ones(len(piece), bool)
-        is_first[1:] = piece["id"][1:] != piece["id"][:-1]
-        firsts = np.flatnonzero(is_first)
-        ends = np.append(firsts[1:], len(piece))
-        for group in np.flatnonzero(ends - firsts > 1).tolist():
-            first, end = int(firsts[group]), int(ends[group])
-            keys = rows["key"][first:end]
-            in_order = np.argsort(keys)  # the answer, and an error, must not depend on the order of the rows
-            chosen = plan.chosen([decode_tile_key(int(keys[each]), variants) for each in in_order])
-            firsts[group] = first + in_order[chosen]
-            left_out[ANOTHER_VARIANT] += end - first - 1
-        yield piece[firsts]
+    def _write(self, name: str, pieces: Iterable[bytes], part_bytes: int = _SMALL_PART_BYTES) -> None:
+        """Write and sync a new file; keeps the digests of its parts, and its size."""
+        hasher, size = PartHasher(part_bytes), 0
+        with new_file(self._folder / name, FILE_MODE) as file:
+            for piece in pieces:
+                file.write(piece)
+                hasher.update(piece)
+                size += len(piece)
+        self._files[name] = hasher.digests(), size
 
 
 def _in_chunks(pieces: Iterable[Rows]) -> Iterator[Rows]:
@@ -342,17 +345,6 @@ def _archive_metadata(generation: int, datasets: Iterable[SealedDataset]) -> byt
     if attributions:  # which programs that show the archive show beside it
         facts["attribution"] = "; ".join(attributions)
     return json.dumps(facts, sort_keys=True).encode("ascii")
-
-
-def _write(path: Path, pieces: Iterable[bytes], part_bytes: int) -> tuple[PartDigests, int]:
-    """Write and sync a new file; returns the digests of its parts, and its size."""
-    hasher, size = PartHasher(part_bytes), 0
-    with new_file(path, FILE_MODE) as file:
-        for piece in pieces:
-            file.write(piece)
-            hasher.update(piece)
-            size += len(piece)
-    return hasher.digests(), size
 
 
 def _digests_of(path: Path) -> tuple[PartDigests, int]:
