@@ -6,22 +6,20 @@ import hashlib
 from datetime import datetime, timezone
 from pathlib import Path
 
+import attrs
 from disk_faults import files_below
 
 from aerotile.adapters.clocks import SystemClock
 from aerotile.adapters.filesystem import FilesystemTileFiles
 from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
-from aerotile.adapters.memory.sector_index import MemorySectorIndex
+from aerotile.adapters.memory.store_parts import small_store_parts
 from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.domain.errors import AerotileError, StoreUnavailableError
-from aerotile.domain.policies.freshness import FreshnessGrounds
 from aerotile.domain.store.catalogue_sync import CatalogueSync
-from aerotile.domain.store.freshness_gate import FreshnessGate
 from aerotile.domain.store.recall_guard import RecallGuard
 from aerotile.domain.store.tile_store import FileBackedTileStore
 from aerotile.domain.store.verify import verify_store
-from aerotile.domain.values.sectors import SEEDED_RULES, SectorClassification
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 from aerotile.ext import CompiledMappingCache, CompiledTileCatalogue
 
@@ -48,26 +46,14 @@ class SmallStore:
         self.rows = MemoryTileRows() if rows is None else rows
         self.files = FilesystemTileFiles(root)
         clock, recorder = SystemClock(), MemoryFlightRecorder()
-        gate = FreshnessGate(
-            [FreshnessGrounds((), SEEDED_RULES, SectorClassification.STABLE_REAR)],
-            MemorySectorIndex,
-            clock=clock,
-            recorder=recorder,
-        )
-        self.store = FileBackedTileStore(
+        sync = CatalogueSync(
             self.rows,
             self.files,
-            sync=CatalogueSync(
-                self.rows,
-                self.files,
-                CompiledTileCatalogue(),
-                CompiledMappingCache(max_count=16, max_bytes=1 << 20),
-            ),
-            gate=gate,
-            clock=clock,
-            recorder=recorder,
-            recalls=recalls,
+            CompiledTileCatalogue(),
+            CompiledMappingCache(max_count=16, max_bytes=1 << 20),
         )
+        parts = small_store_parts(self.rows, self.files, clock=clock, recorder=recorder, sync=sync)
+        self.store = FileBackedTileStore(attrs.evolve(parts, recalls=recalls or parts.recalls))
 
     def committed(self) -> set[TileId]:
         return {row.tile_id for row in self.rows.committed()}

@@ -29,6 +29,7 @@ from ...domain.store.io_budget import IoBudget
 from ...domain.store.layered_store import LayeredTileStore
 from ...domain.store.pin_tiles import pin_tiles
 from ...domain.store.tile_store import FileBackedTileStore
+from ...domain.store.tile_store_parts import TileStoreParts
 from ...domain.store.write_batches import IN_FLIGHT
 from ...domain.values.catalogue_entries import Keys
 from ...domain.values.tile_key import VariantTable
@@ -139,18 +140,21 @@ class StoreParts(DatabaseParts):
         """The tile store within its disk budget, as opened: reconciled, with its catalogue."""
         self.part("mapping_releaser")
         self.part("lru_flusher")
-        store = FileBackedTileStore(
-            self.rows,
-            self.files,
+        parts = TileStoreParts(
+            rows=self.rows,
+            files=self.files,
             sync=self._catalogue_sync,
             gate=self.freshness_gate,
             clock=self.clock,
             recorder=self.recorder,
             headroom=self.budget_enforcer,
-            verify_hash=self.config.reads.verify_hash,
-            read_deadline_s=self.config.reads.deadline_s or None,
             clock_guard=self.clock_guard,
             recalls=self.part("recalls"),
+        )
+        store = FileBackedTileStore(
+            parts,
+            verify_hash=self.config.reads.verify_hash,
+            read_deadline_s=self.config.reads.deadline_s or None,
             check_process=self.process.check,
         )
         _trim_heap()  # loading the catalogue took several times the memory that stays in use

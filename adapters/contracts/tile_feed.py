@@ -13,21 +13,19 @@ import attrs
 import pytest
 
 from ...domain.errors import DuplicateTileError, TileNotFoundError
-from ...domain.policies.freshness import FreshnessDecision, FreshnessGrounds
+from ...domain.policies.freshness import FreshnessDecision
 from ...domain.ports.mapping_cache import MappingCache
 from ...domain.ports.tile_catalogue import TileCatalogue, TileChangeListener
 from ...domain.ports.tile_files import TileFiles
 from ...domain.ports.tile_rows import TileRows
 from ...domain.store.catalogue_sync import CatalogueSync
-from ...domain.store.freshness_gate import FreshnessGate
 from ...domain.store.tile_store import FileBackedTileStore
-from ...domain.values.sectors import SEEDED_RULES, SectorClassification
 from ...domain.values.tiles import TileId, TileMetadata, TileSource
 from ...domain.values.timestamps import microseconds_of
 from ..memory.clock import ManualClock
 from ..memory.example_jpeg import example_jpeg, example_metadata
 from ..memory.flight_recorder import MemoryFlightRecorder
-from ..memory.sector_index import MemorySectorIndex
+from ..memory.store_parts import small_store_parts
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 
@@ -66,23 +64,13 @@ class TileFeedSubject:
 
     def open(self, rows: TileRows | None = None) -> FileBackedTileStore:
         clock, recorder = ManualClock(NOW), MemoryFlightRecorder()
-        gate = FreshnessGate(
-            [FreshnessGrounds((), SEEDED_RULES, SectorClassification.STABLE_REAR)],
-            MemorySectorIndex,
-            clock=clock,
-            recorder=recorder,
-        )
         feed = self.listen()
         self.feeds.append(feed)
         rows = rows or self.rows
         catalogue, mapping_cache = self.new_catalogue(), self.new_mapping_cache()
+        sync = CatalogueSync(rows, self.files, catalogue, mapping_cache, when_unsettled=feed.wake)
         store = FileBackedTileStore(
-            rows,
-            self.files,
-            sync=CatalogueSync(rows, self.files, catalogue, mapping_cache, when_unsettled=feed.wake),
-            gate=gate,
-            clock=clock,
-            recorder=recorder,
+            small_store_parts(rows, self.files, clock=clock, recorder=recorder, sync=sync)
         )
         feed.follow(store)
         return store

@@ -22,22 +22,16 @@ from ...domain.errors import (
     TileMetadataError,
     TileNotFoundError,
 )
-from ...domain.policies.freshness import FreshnessGrounds
 from ...domain.ports.tile_files import StagedTile, TileFiles
 from ...domain.ports.tile_metadata import TileMetadataStore
 from ...domain.ports.tile_rows import AwaitedInsert, TileRows
-from ...domain.store.catalogue_sync import CatalogueSync
-from ...domain.store.freshness_gate import FreshnessGate
 from ...domain.store.tile_store import FileBackedTileStore
 from ...domain.values.inventory import FoundKind
-from ...domain.values.sectors import SEEDED_RULES, SectorClassification
 from ...domain.values.tiles import TileId, TileMetadata, TileSource
 from ..memory.clock import ManualClock
 from ..memory.example_jpeg import example_jpeg, example_metadata
 from ..memory.flight_recorder import MemoryFlightRecorder
-from ..memory.mapping_cache import MemoryMappingCache
-from ..memory.sector_index import MemorySectorIndex
-from ..memory.tile_catalogue import MemoryTileCatalogue
+from ..memory.store_parts import small_store_parts
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 TILES = [TileId(3, x, y, TileSource.IMPORTED) for x in range(2) for y in range(2)] + [
@@ -88,20 +82,8 @@ class TileStoreHalves:
 
     def open(self, files: TileFiles | None = None) -> FileBackedTileStore:
         clock, recorder = ManualClock(NOW), MemoryFlightRecorder()
-        gate = FreshnessGate(
-            [FreshnessGrounds((), SEEDED_RULES, SectorClassification.STABLE_REAR)],
-            MemorySectorIndex,
-            clock=clock,
-            recorder=recorder,
-        )
-        files = files or self.files
         return FileBackedTileStore(
-            self.rows,
-            files,
-            sync=CatalogueSync(self.rows, files, MemoryTileCatalogue(), MemoryMappingCache()),
-            gate=gate,
-            clock=clock,
-            recorder=recorder,
+            small_store_parts(self.rows, files or self.files, clock=clock, recorder=recorder)
         )
 
     def dying(self) -> FileBackedTileStore:

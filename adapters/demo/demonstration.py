@@ -99,19 +99,7 @@ def demonstrate(
     say(f"From a raster to a flight, {mission.name}. All of it lies in {folder}; in there an operator types:")
     write_materials(folder, mission, imagery)
     base = Preparation(folder=folder, mission=mission, run=run, say=say, bar=bar).prepare()
-    store_bytes = base.store_bytes + _ROOM_BYTES
-    budget_bytes = store_bytes + base.sealed_bytes
-    flight_config = AerotileConfig(
-        root=root,
-        # A short timeout, so that frames without a database are not slow.
-        database=DatabaseConfig(connect_timeout_s=0.5),
-        budget=BudgetConfig(
-            max_bytes=budget_bytes, eviction_batch_size=8, onboard_share=_ROOM_BYTES / store_bytes
-        ),
-        base=BaseConfig(layered=True, public_keys=(base.public_key,)),
-        descriptor=DescriptorConfig(model=base.network),
-        lru=LruConfig(flush_interval_s=1.0),
-    )
+    flight_config = _flight_config(root, base)
     took_off = time.perf_counter()
     with Runtime(flight_config, keep_database_running=False) as runtime:  # the outage is part of the demo
         flight = Flight(runtime=runtime, mission=mission, imagery=imagery, flight_id=uuid4(), say=say)
@@ -135,7 +123,7 @@ def demonstrate(
         log=log,
         landing=landing,
         evicted=evicted,
-        budget_bytes=budget_bytes,
+        budget_bytes=flight_config.budget.max_bytes,
         used_bytes=used_bytes,
         record_kinds=kinds,
         record_damaged_lines=record.damaged_lines,
@@ -144,6 +132,23 @@ def demonstrate(
         flight_s=landed - took_off,
         upload_s=uploaded - landed,
         total_s=time.perf_counter() - started,
+    )
+
+
+def _flight_config(root: Path, base: PreparedBase) -> AerotileConfig:
+    store_bytes = base.store_bytes + _ROOM_BYTES
+    return AerotileConfig(
+        root=root,
+        # A short timeout, so that frames without a database are not slow.
+        database=DatabaseConfig(connect_timeout_s=0.5),
+        budget=BudgetConfig(
+            max_bytes=store_bytes + base.sealed_bytes,
+            eviction_batch_size=8,
+            onboard_share=_ROOM_BYTES / store_bytes,
+        ),
+        base=BaseConfig(layered=True, public_keys=(base.public_key,)),
+        descriptor=DescriptorConfig(model=base.network),
+        lru=LruConfig(flush_interval_s=1.0),
     )
 
 

@@ -32,7 +32,7 @@ _COUNTED_CALLS = 2_000
 def _reserve(workshop: Workshop) -> Iterator[Operation]:
     store: Any = workshop.shared(reading_store).store
     # The enforcer is the store's own: no other would know what the store's writers hold.
-    reserve_headroom = store._write_parts.headroom.reserve_headroom
+    reserve_headroom = store._parts.headroom.reserve_headroom
 
     def reserve() -> None:
         with reserve_headroom(_NEEDED_BYTES):

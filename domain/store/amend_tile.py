@@ -10,53 +10,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-import attrs
-
 from ..errors import TileNotFoundError
 from ..make_events import amended_event
-from ..policies.freshness import FreshnessDecision, FreshnessVerdict, check_capture_time
-from ..ports.clock import Clock
-from ..ports.flight_recorder import FlightRecorder
+from ..policies.freshness import FreshnessDecision, check_capture_time
 from ..ports.tile_rows import TileRows
 from ..ports.tile_store import AmendedTile, SupportsLocalWrites
 from ..values.tiles import FreshnessLabel, TileId
 from ..values.timestamps import microseconds_of
 from ..values.validators import check_aware_utc
-from .catalogue_sync import CatalogueSync
-from .freshness_gate import FreshnessGate
+from .tile_store_parts import TileStoreParts
 
 
-@attrs.frozen(kw_only=True)
-class TileAmender:
-    """Amends tiles for a store. Safe for threads."""
-
-    rows: TileRows
-    gate: FreshnessGate
-    sync: CatalogueSync
-    clock: Clock
-    recorder: FlightRecorder
-
-    def amend(self, tile_id: TileId, captured_at: datetime) -> AmendedTile:
-        """See `SupportsLocalWrites.amend_capture_time`."""
-        check_aware_utc(captured_at, "captured_at")
-        now = self.clock.now()
-        check_capture_time(captured_at, now, tile_id)
-        verdict = self.gate.verdict_on(tile_id, microseconds_of(captured_at), now)
-        with self.sync.changing([tile_id]):
-            before = self.rows.get(tile_id)
-            if before is None:
-                raise TileNotFoundError(tile_id)
-            stored = self.rows.amend(tile_id, captured_at, label_of(verdict))
-            self.sync.add_changed(stored)
-        amended = AmendedTile(stored, before.captured_at, verdict)
-        self.recorder.record(amended_event(stored, before.captured_at, verdict.decision))
-        return amended
-
-
-def label_of(verdict: FreshnessVerdict) -> FreshnessLabel:
-    """The label that a stored tile carries after a verdict."""
-    accepted = verdict.decision is FreshnessDecision.ACCEPT
-    return FreshnessLabel.FRESH if accepted else FreshnessLabel.DOWNGRADED
+def amend_tile(parts: TileStoreParts, tile_id: TileId, captured_at: datetime) -> AmendedTile:
+    """See `SupportsLocalWrites.amend_capture_time`."""
+    check_aware_utc(captured_at, "captured_at")
+    now = parts.clock.now()
+    check_capture_time(captured_at, now, tile_id)
+    verdict = parts.gate.verdict_on(tile_id, microseconds_of(captured_at), now)
+    label = FreshnessLabel.DOWNGRADED
+    if verdict.decision is FreshnessDecision.ACCEPT:
+        label = FreshnessLabel.FRESH
+    with parts.sync.changing([tile_id]):
+        before = parts.rows.get(tile_id)
+        if before is None:
+            raise TileNotFoundError(tile_id)
+        stored = parts.rows.amend(tile_id, captured_at, label)
+        parts.sync.add_changed(stored)
+    parts.recorder.record(amended_event(stored, before.captured_at, verdict.decision))
+    return AmendedTile(stored, before.captured_at, verdict)
 
 
 def amend_tiles(

@@ -35,10 +35,11 @@ from ..ports.tile_files import StagedTile
 from ..ports.tile_store import ReplacedTile
 from ..values.disk_usage import footprint
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
-from .write_tile import MAX_LOST_RACES, WithdrawOnFailure, WriteParts, duplicate_of
+from .tile_store_parts import TileStoreParts
+from .write_tile import MAX_LOST_RACES, WithdrawOnFailure, duplicate_of
 
 
-def replace_tile(parts: WriteParts, pixels: bytes, metadata: TileMetadata) -> ReplacedTile:
+def replace_tile(parts: TileStoreParts, pixels: bytes, metadata: TileMetadata) -> ReplacedTile:
     """Replace one tile; raises what `SupportsLocalWrites.replace_tile` raises."""
     return _Replacement(parts, metadata.tile_id).run(pixels, metadata)
 
@@ -65,7 +66,7 @@ def check_replacement(before: TileMetadataPersistent, metadata: TileMetadata) ->
 class _Replacement:
     """One replacement under way."""
 
-    _parts: WriteParts
+    _parts: TileStoreParts
     _tile_id: TileId
     _step: WriteStep = WriteStep.HASH_GATE
 

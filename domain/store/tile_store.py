@@ -10,29 +10,22 @@ from functools import partial
 from ..errors import DuplicateTileError, StoreUnavailableError
 from ..make_events import lookup_unknown_event
 from ..policies.clock_trust import ClockFault
-from ..ports.clock import Clock
-from ..ports.flight_recorder import FlightRecorder
-from ..ports.headroom import Headroom, NoBudget
 from ..ports.tile_catalogue import TileCatalogue
-from ..ports.tile_files import TileFiles
-from ..ports.tile_rows import TileRows
 from ..ports.tile_store import AmendedTile, ReplacedTile, TileWriteOutcome
 from ..values.pixels import TileBytes, TilePixelHandle, as_bytes
 from ..values.tile_changes import ChangeKind, TileChange
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
 from ..values.validators import check_kind, check_timeout, taken_as
-from .amend_tile import TileAmender
-from .catalogue_sync import CatalogueSync
-from .clock_guard import ClockGuard
+from .amend_tile import amend_tile
 from .delete_tile import TileDeleter
-from .freshness_gate import FreshnessGate, judge_stored
+from .freshness_gate import judge_stored
 from .read_tile import FastReader, SupportsFastReader
-from .recall_guard import RecallGuard
 from .recovery import ReconcileReport, reconcile
 from .replace_tile import replace_tile
 from .stored_tiles import StoredTiles
+from .tile_store_parts import TileStoreParts
 from .write_batch import checked_batch, write_batch
-from .write_tile import WriteParts, write_tile
+from .write_tile import write_tile
 
 
 class FileBackedTileStore(StoredTiles):
@@ -48,62 +41,44 @@ class FileBackedTileStore(StoredTiles):
 
     def __init__(
         self,
-        rows: TileRows,
-        files: TileFiles,
+        parts: TileStoreParts,
         *,
-        sync: CatalogueSync,
-        gate: FreshnessGate,
-        clock: Clock,
-        recorder: FlightRecorder,
-        headroom: Headroom | None = None,
         verify_hash: bool = False,
         read_deadline_s: float | None = None,
-        clock_guard: ClockGuard | None = None,
-        recalls: RecallGuard | None = None,
         lock_timeout_s: float = 5.0,
         check_process: Callable[[], None] = lambda: None,
     ) -> None:
-        """Reconcile files and rows, and load the catalogue of `sync`. Raises `StoreUnavailableError`.
+        """Reconcile files and rows, and load the catalogue of `parts.sync`. Raises `StoreUnavailableError`.
 
-        `headroom` is the disk budget; default none. With `verify_hash` pixels are hashed once each time that
-        they are opened. A read waits for the disk at most `read_deadline_s` seconds; None: without a limit.
-        `clock_guard` guards `clock` by the catalogue of `sync`; default one of this store's own.
-        `recalls` refuses the tiles of a recall list; default none.
+        With `verify_hash` pixels are hashed once each time that they are opened. A read waits for the disk at
+        most `read_deadline_s` seconds; None: without a limit.
         `check_process` raises `ForkedProcessError` in a child that was forked since; it must take no lock.
         """
-        guard = ClockGuard(clock, sync.catalogue, recorder) if clock_guard is None else clock_guard
         super().__init__(
-            rows,
-            files,
-            sync=sync,
-            judge=partial(judge_stored, gate, guard),
+            parts.rows,
+            parts.files,
+            sync=parts.sync,
+            judge=partial(judge_stored, parts.gate, parts.clock_guard),
             verify_hash=verify_hash,
             read_deadline_s=read_deadline_s,
-            recalls=recalls,
+            recalls=parts.recalls,
             check_process=check_process,
         )
-        self._clock = guard
-        self._get_cached = sync.mapping_cache.get  # bound once: the look-up is a good part of a read's time
-        self._deleter = TileDeleter(rows, files, sync)
-        self._write_parts = WriteParts(
-            rows=rows,
-            files=files,
-            gate=gate,
-            headroom=NoBudget() if headroom is None else headroom,
-            sync=sync,
-            clock=clock,
-            clock_guard=guard,
-            recorder=recorder,
-            recalls=self._recalls,
-        )
-        self._amender = TileAmender(rows=rows, gate=gate, sync=sync, clock=clock, recorder=recorder)
+        self._parts = parts
+        self._clock = parts.clock_guard
+        self._get_cached = parts.sync.mapping_cache.get  # bound: the look-up is a good part of a read's time
+        self._deleter = TileDeleter(parts.rows, parts.files, parts.sync)
         self.unknown_lookups = 0
         """Lookups whose candidates were all unknown to this store."""
         self._fast_reads: FastReader | None = None
-        if isinstance(files, SupportsFastReader) and not verify_hash:
-            self._read_fast(files)
+        if isinstance(parts.files, SupportsFastReader) and not verify_hash:
+            self._read_fast(parts.files)
         self.opened: ReconcileReport = reconcile(
-            rows, files, sync.catalogue, now=clock.now(), lock_timeout_s=lock_timeout_s
+            parts.rows,
+            parts.files,
+            parts.sync.catalogue,
+            now=parts.clock.now(),
+            lock_timeout_s=lock_timeout_s,
         )
         self._recalls.when_changed(self._follow_recalls)
         self._clock.look()  # now the catalogue holds the latest proven time
@@ -162,7 +137,7 @@ class FileBackedTileStore(StoredTiles):
     def record_unknown_candidates(self, tile_ids: Sequence[TileId]) -> None:
         """See `RecordsLookups`."""
         self.unknown_lookups += 1
-        self._write_parts.recorder.record(lookup_unknown_event(taken_as(tile_ids, TileId, "tile_ids")))
+        self._parts.recorder.record(lookup_unknown_event(taken_as(tile_ids, TileId, "tile_ids")))
 
     def write_tile(self, pixels: TileBytes, metadata: TileMetadata) -> TileMetadataPersistent:
         """See `TileStore`."""
@@ -170,14 +145,14 @@ class FileBackedTileStore(StoredTiles):
         jpeg = as_bytes(pixels)
         check_kind(metadata, TileMetadata, "metadata")
         with self._sync.changing([metadata.tile_id]):
-            return write_tile(self._write_parts, jpeg, metadata)
+            return write_tile(self._parts, jpeg, metadata)
 
     def write_tiles(self, tiles: Iterable[tuple[TileBytes, TileMetadata]]) -> list[TileWriteOutcome]:
         """See `SupportsLocalWrites`."""
         self._check_process()
         batch = checked_batch(tiles)
         with self._sync.changing([metadata.tile_id for _, metadata in batch]):
-            outcomes = write_batch(self._write_parts, batch)
+            outcomes = write_batch(self._parts, batch)
         self._look_for_duplicates(batch, outcomes)
         return outcomes
 
@@ -204,7 +179,7 @@ class FileBackedTileStore(StoredTiles):
         """See `SupportsLocalWrites`."""
         self._check_process()
         check_kind(tile_id, TileId, "tile_id")
-        return self._amender.amend(tile_id, captured_at)
+        return amend_tile(self._parts, tile_id, captured_at)
 
     def replace_tile(self, pixels: TileBytes, metadata: TileMetadata) -> ReplacedTile:
         """See `SupportsLocalWrites`; `pixels` as `write_tile` takes them."""
@@ -212,7 +187,7 @@ class FileBackedTileStore(StoredTiles):
         jpeg = as_bytes(pixels)
         check_kind(metadata, TileMetadata, "metadata")
         with self._sync.changing([metadata.tile_id]):
-            return replace_tile(self._write_parts, jpeg, metadata)
+            return replace_tile(self._parts, jpeg, metadata)
 
     def evict_tile(self, tile_id: TileId) -> int:
         """See `SupportsLocalWrites`."""

@@ -25,10 +25,11 @@ from ..values.disk_usage import DiskUsage
 from ..values.pixels import TileBytes, as_bytes
 from ..values.tiles import TileId, TileMetadata, TileMetadataPersistent
 from ..values.validators import check_kind, taken
-from .write_tile import MAX_LOST_RACES, WithdrawOnFailure, WriteParts, duplicate_of
+from .tile_store_parts import TileStoreParts
+from .write_tile import MAX_LOST_RACES, WithdrawOnFailure, duplicate_of
 
 
-def write_batch(parts: WriteParts, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[TileWriteOutcome]:
+def write_batch(parts: TileStoreParts, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[TileWriteOutcome]:
     """Write a batch; outcome i is tile i's. Raises what `SupportsLocalWrites.write_tiles` raises."""
     return _BatchWrite(parts, [metadata.tile_id for _, metadata in tiles]).run(tiles)
 
@@ -66,7 +67,7 @@ class _Admitted:
 class _BatchWrite:
     """One batch under way: the outcomes so far, each recorded when it is known."""
 
-    def __init__(self, parts: WriteParts, tile_ids: Sequence[TileId]) -> None:
+    def __init__(self, parts: TileStoreParts, tile_ids: Sequence[TileId]) -> None:
         self._parts = parts
         self._recorder: FlightRecorder = parts.recorder
         self._tile_ids = tile_ids

@@ -26,8 +26,6 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TypeVar
 
-import attrs
-
 from ..errors import (
     CaptureTimeConflictError,
     CommitOutcomeUnknownError,
@@ -37,17 +35,11 @@ from ..errors import (
 )
 from ..flight_events import WriteStep
 from ..make_events import write_event, write_failed_event
-from ..ports.clock import Clock
-from ..ports.flight_recorder import FlightRecorder
-from ..ports.headroom import Headroom
 from ..ports.tile_files import StagedTile, TileFiles
-from ..ports.tile_rows import OpenRow, TileRows
+from ..ports.tile_rows import OpenRow
 from ..values.disk_usage import footprint
 from ..values.tiles import TileMetadata, TileMetadataPersistent, TileSource
-from .catalogue_sync import CatalogueSync
-from .clock_guard import ClockGuard
-from .freshness_gate import FreshnessGate
-from .recall_guard import RecallGuard
+from .tile_store_parts import TileStoreParts
 
 T = TypeVar("T")
 
@@ -55,24 +47,7 @@ MAX_LOST_RACES = 10
 """How often a write reserves room again after another process took it; each time more room is freed."""
 
 
-@attrs.frozen(kw_only=True)
-class WriteParts:
-    """The parts of a store that a write uses."""
-
-    rows: TileRows
-    files: TileFiles
-    gate: FreshnessGate
-    headroom: Headroom
-    sync: CatalogueSync
-    clock: Clock
-    """Read once per write: the freshness gate judges by it."""
-    clock_guard: ClockGuard
-    """Turns that reading into the time of storage, which follows no jump of the clock."""
-    recorder: FlightRecorder
-    recalls: RecallGuard
-
-
-def write_tile(parts: WriteParts, pixels: bytes, metadata: TileMetadata) -> TileMetadataPersistent:
+def write_tile(parts: TileStoreParts, pixels: bytes, metadata: TileMetadata) -> TileMetadataPersistent:
     """Write one tile; durable when this returns. Raises what `TileStore.write_tile` raises."""
     parts.recalls.look()
     now = parts.clock.now()

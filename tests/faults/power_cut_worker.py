@@ -77,7 +77,7 @@ class Load:
 
     def _announce_evictions(self) -> None:
         """Say which tiles the budget evicts, before and after."""
-        enforcer = self._runtime.tile_store._write_parts.headroom
+        enforcer = self._runtime.tile_store._parts.headroom
         assert isinstance(enforcer, CacheBudgetEnforcer)
         evict = enforcer._evict_tile
 

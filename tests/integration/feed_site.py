@@ -18,7 +18,7 @@ from aerotile.adapters.memory.clock import ManualClock
 from aerotile.adapters.memory.example_jpeg import example_metadata
 from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.mapping_cache import MemoryMappingCache
-from aerotile.adapters.memory.sector_index import MemorySectorIndex
+from aerotile.adapters.memory.store_parts import small_store_parts
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
 from aerotile.adapters.postgres.connection import Database
 from aerotile.adapters.postgres.migrate import apply_migrations
@@ -26,11 +26,8 @@ from aerotile.adapters.postgres.tile_feed import TileFeed
 from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
 from aerotile.adapters.postgres.tile_rows import PostgresTileRows
 from aerotile.domain.errors import StoreUnavailableError
-from aerotile.domain.policies.freshness import FreshnessGrounds
 from aerotile.domain.store.catalogue_sync import CatalogueSync
-from aerotile.domain.store.freshness_gate import FreshnessGate
 from aerotile.domain.store.tile_store import FileBackedTileStore
-from aerotile.domain.values.sectors import SEEDED_RULES, SectorClassification
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource
 from aerotile.ext import CompiledTileCatalogue
 
@@ -134,24 +131,12 @@ class Site:
         database, files = HeldDatabase(server.dsn), MemoryTileFiles()
         files.exists = lambda tile_id: True  # type: ignore[method-assign] # what is there is the rows' business
         clock, recorder = ManualClock(NOW), MemoryFlightRecorder()
-        gate = FreshnessGate(
-            [FreshnessGrounds((), SEEDED_RULES, SectorClassification.STABLE_REAR)],
-            MemorySectorIndex,
-            clock=clock,
-            recorder=recorder,
-        )
         feed = TileFeed(database)
         rows = PostgresTileRows(database)
-        store = FileBackedTileStore(
-            rows,
-            files,
-            sync=CatalogueSync(
-                rows, files, CompiledTileCatalogue(), MemoryMappingCache(), when_unsettled=feed.wake
-            ),
-            gate=gate,
-            clock=clock,
-            recorder=recorder,
+        sync = CatalogueSync(
+            rows, files, CompiledTileCatalogue(), MemoryMappingCache(), when_unsettled=feed.wake
         )
+        store = FileBackedTileStore(small_store_parts(rows, files, clock=clock, recorder=recorder, sync=sync))
         feed.follow(store)
         return cls(server, database, feed, rows, files, store)
 

@@ -25,23 +25,21 @@ from aerotile.adapters.memory.clock import ManualClock
 from aerotile.adapters.memory.example_jpeg import example_jpeg
 from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.mapping_cache import MemoryMappingCache
-from aerotile.adapters.memory.sector_index import MemorySectorIndex
+from aerotile.adapters.memory.store_parts import small_store_parts
 from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.adapters.memory.uploader import MemoryUploadLedger
 from aerotile.domain.errors import CommitOutcomeUnknownError, TileCacheError, TileNotFoundError
-from aerotile.domain.policies.freshness import FreshnessGrounds
 from aerotile.domain.policies.upload_batching import BatchLimits
 from aerotile.domain.policies.upload_retry import RetryBudget
 from aerotile.domain.store.catalogue_sync import CatalogueSync
 from aerotile.domain.store.delete_tile import TileDeleter
 from aerotile.domain.store.disk_budget import CacheBudgetEnforcer
-from aerotile.domain.store.freshness_gate import FreshnessGate
 from aerotile.domain.store.tile_store import FileBackedTileStore
 from aerotile.domain.store.verify import FindingKind, verify_store
 from aerotile.domain.uploads.retrying_uploader import RetryingTileUploader
 from aerotile.domain.uploads.upload_pending import PendingTileUploader
 from aerotile.domain.values.disk_usage import DiskUsage
-from aerotile.domain.values.sectors import SEEDED_RULES, SectorBoundary, SectorClassification
+from aerotile.domain.values.sectors import SectorBoundary, SectorClassification
 from aerotile.domain.values.tile_grid import Bbox
 from aerotile.domain.values.tiles import (
     TileId,
@@ -136,12 +134,6 @@ class Flights:
 
     def _open(self) -> None:
         recorder = MemoryFlightRecorder()
-        gate = FreshnessGate(
-            [FreshnessGrounds(tuple(SECTORS), SEEDED_RULES, SectorClassification.STABLE_REAR)],
-            MemorySectorIndex,
-            clock=self.clock,
-            recorder=recorder,
-        )
         self.store = None
         catalogue = MemoryTileCatalogue()
         sync = CatalogueSync(self.database, self.disk, catalogue, MemoryMappingCache())
@@ -154,16 +146,10 @@ class Flights:
             eviction_batch_size=2,
             recorder=recorder,
         )
-        store = FileBackedTileStore(
-            self.database,
-            self.disk,
-            sync=sync,
-            gate=gate,
-            clock=self.clock,
-            recorder=recorder,
-            headroom=enforcer,
-            lock_timeout_s=0.05,
+        parts = small_store_parts(
+            self.database, self.disk, clock=self.clock, recorder=recorder, sync=sync, sectors=SECTORS
         )
+        store = FileBackedTileStore(attrs.evolve(parts, headroom=enforcer), lock_timeout_s=0.05)
         self.doubtful.clear()
         self.store = store
         self.uploader = RetryingTileUploader(

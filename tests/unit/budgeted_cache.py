@@ -11,19 +11,17 @@ from aerotile.adapters.memory.clock import ManualClock
 from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
 from aerotile.adapters.memory.mapping_cache import MemoryMappingCache
-from aerotile.adapters.memory.sector_index import MemorySectorIndex
+from aerotile.adapters.memory.store_parts import small_store_parts
 from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
 from aerotile.adapters.memory.tile_rows import MemoryTileRows
 from aerotile.domain.flight_events import EventKind
-from aerotile.domain.policies.freshness import FreshnessGrounds
 from aerotile.domain.store.catalogue_sync import CatalogueSync
 from aerotile.domain.store.delete_tile import TileDeleter
 from aerotile.domain.store.disk_budget import CacheBudgetEnforcer
-from aerotile.domain.store.freshness_gate import FreshnessGate
 from aerotile.domain.store.tile_store import FileBackedTileStore
 from aerotile.domain.values.pixels import TilePixelHandle
-from aerotile.domain.values.sectors import SEEDED_RULES, SectorClassification
+from aerotile.domain.values.sectors import SectorClassification
 from aerotile.domain.values.tile_changes import ChangeKind, TileChange
 from aerotile.domain.values.tiles import (
     TileId,
@@ -82,12 +80,6 @@ class Cache:
             MemoryFlightRecorder(),
             MemoryTileRows() if rows is None else rows,
         )
-        gate = FreshnessGate(
-            [FreshnessGrounds((), SEEDED_RULES, classification)],
-            MemorySectorIndex,
-            clock=clock,
-            recorder=recorder,
-        )
         files = MemoryTileFiles()
         sync = CatalogueSync(rows, files, MemoryTileCatalogue(), MemoryMappingCache())
         enforcer = CacheBudgetEnforcer(
@@ -100,9 +92,10 @@ class Cache:
             eviction_batch_size=batch,
             recorder=recorder,
         )
-        store = FileBackedTileStore(
-            rows, files, sync=sync, gate=gate, clock=clock, recorder=recorder, headroom=enforcer
+        parts = small_store_parts(
+            rows, files, clock=clock, recorder=recorder, sync=sync, classification=classification
         )
+        store = FileBackedTileStore(attrs.evolve(parts, headroom=enforcer))
         return cls(store, enforcer, rows, clock, recorder)
 
     def write(self, tile_id: TileId, size: int = 100) -> TileMetadataPersistent:

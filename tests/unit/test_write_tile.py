@@ -13,9 +13,7 @@ from budgeted_cache import NOW, imported, metadata_of, pixels_of
 
 from aerotile.adapters.memory.clock import ManualClock
 from aerotile.adapters.memory.flight_recorder import MemoryFlightRecorder
-from aerotile.adapters.memory.mapping_cache import MemoryMappingCache
-from aerotile.adapters.memory.sector_index import MemorySectorIndex
-from aerotile.adapters.memory.tile_catalogue import MemoryTileCatalogue
+from aerotile.adapters.memory.store_parts import small_store_parts
 from aerotile.adapters.memory.tile_files import MemoryTileFiles
 from aerotile.adapters.memory.tile_rows import MemoryOpenRow, MemoryOpenRows, MemoryTileRows
 from aerotile.domain.errors import (
@@ -24,14 +22,10 @@ from aerotile.domain.errors import (
     TileCacheError,
     TileMetadataError,
 )
-from aerotile.domain.policies.freshness import FreshnessGrounds
 from aerotile.domain.ports.tile_files import StagedTile
 from aerotile.domain.ports.tile_rows import AwaitedInsert
-from aerotile.domain.store.catalogue_sync import CatalogueSync
-from aerotile.domain.store.freshness_gate import FreshnessGate
 from aerotile.domain.store.tile_store import FileBackedTileStore
 from aerotile.domain.values.catalogue_entries import CatalogueColumns
-from aerotile.domain.values.sectors import SEEDED_RULES, SectorClassification
 from aerotile.domain.values.tile_changes import ChangeKind, TileChange
 from aerotile.domain.values.tile_key import MAX_FLIGHTS, VariantTable
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
@@ -116,14 +110,7 @@ def site() -> Site:
 
 def site_of(rows: MemoryTileRows, files: WatchedFiles) -> Site:
     clock, recorder = CountingClock(NOW), MemoryFlightRecorder()
-    gate = FreshnessGate(
-        [FreshnessGrounds((), SEEDED_RULES, SectorClassification.STABLE_REAR)],
-        MemorySectorIndex,
-        clock=clock,
-        recorder=recorder,
-    )
-    sync = CatalogueSync(rows, files, MemoryTileCatalogue(), MemoryMappingCache())
-    store = FileBackedTileStore(rows, files, sync=sync, gate=gate, clock=clock, recorder=recorder)
+    store = FileBackedTileStore(small_store_parts(rows, files, clock=clock, recorder=recorder))
     return Site(store, files, clock)
 
 

@@ -11,7 +11,6 @@ import attrs
 import pytest
 
 from ....domain.flight_events import EventKind
-from ....domain.policies.freshness import FreshnessGrounds
 from ....domain.ports.mapping_cache import MappingCache
 from ....domain.ports.tile_catalogue import TileCatalogue
 from ....domain.ports.tile_files import TileFiles
@@ -19,11 +18,10 @@ from ....domain.ports.tile_rows import TileRows
 from ....domain.store.catalogue_sync import CatalogueSync
 from ....domain.store.delete_tile import TileDeleter
 from ....domain.store.disk_budget import CacheBudgetEnforcer
-from ....domain.store.freshness_gate import FreshnessGate
 from ....domain.store.recall_guard import RecallGuard
 from ....domain.store.tile_store import FileBackedTileStore
 from ....domain.values.inventory import FoundKind
-from ....domain.values.sectors import SEEDED_RULES, SectorBoundary, SectorClassification
+from ....domain.values.sectors import SectorBoundary, SectorClassification
 from ....domain.values.tile_grid import Bbox
 from ....domain.values.tiles import TileId, TileMetadata, TileSource
 from ...memory.clock import ManualClock
@@ -31,7 +29,7 @@ from ...memory.example_jpeg import example_jpeg, example_metadata
 from ...memory.flight_recorder import MemoryFlightRecorder
 from ...memory.mapping_cache import MemoryMappingCache
 from ...memory.recall_source import MemoryRecallSource
-from ...memory.sector_index import MemorySectorIndex
+from ...memory.store_parts import small_store_parts
 from ...memory.tile_catalogue import MemoryTileCatalogue
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
@@ -82,12 +80,6 @@ class TileStoreSubject:
         files = files or self.files
         self.mapping_cache = self.new_kept(**self.new_kept_bounds)
         self.recalls = RecallGuard(self.recall_source, self.recorder.record)
-        gate = FreshnessGate(
-            [FreshnessGrounds((CONFLICT,), SEEDED_RULES, SectorClassification.STABLE_REAR)],
-            MemorySectorIndex,
-            clock=self.clock,
-            recorder=self.recorder,
-        )
         sync = CatalogueSync(self.rows, files, self.empty_catalogue(), self.mapping_cache)
         enforcer = CacheBudgetEnforcer(
             TileDeleter(self.rows, files, sync).evict_tile,
@@ -97,18 +89,13 @@ class TileStoreSubject:
             eviction_batch_size=8,
             recorder=self.recorder,
         )
-        return FileBackedTileStore(
-            self.rows,
-            files,
-            sync=sync,
-            gate=gate,
-            clock=self.clock,
-            recorder=self.recorder,
-            headroom=enforcer if self.budgeted else None,
-            verify_hash=verify_hash,
-            check_process=check_process,
-            recalls=self.recalls,
+        parts = small_store_parts(
+            self.rows, files, clock=self.clock, recorder=self.recorder, sync=sync, sectors=(CONFLICT,)
         )
+        parts = attrs.evolve(
+            parts, headroom=enforcer if self.budgeted else parts.headroom, recalls=self.recalls
+        )
+        return FileBackedTileStore(parts, verify_hash=verify_hash, check_process=check_process)
 
     def kinds(self) -> list[EventKind]:
         return [event.kind for event in self.recorder.events]
