@@ -4,28 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-import attrs
-
 from ...domain.errors import ImagerySourceError
 from ...domain.policies.file_kinds import file_kind
-from ...domain.policies.tile_fetching import AnswerKind, FetchLimits, judge_answer
-from ...domain.ports.clock import Clock
+from ...domain.policies.tile_fetching import AnswerKind, judge_answer
 from ...domain.ports.imagery_source import ImageryFacts, ReadPlace, TilePlace
-from ..config.secret import Secret
 from .address import ServerAddress, TileAddress, has_numbers
 from .capabilities import ServiceLayer, read_capabilities
 from .exchange import Exchange
-from .service_source import REQUEST_TIMEOUT_S, TileServiceSource
-
-
-@attrs.frozen(kw_only=True)
-class ServiceTerms:
-    """How servers are asked."""
-
-    clock: Clock
-    user_agent: str
-    token: Secret | None = None
-    limits: FetchLimits = attrs.field(factory=FetchLimits)
+from .service_source import ServiceTerms as ServiceTerms
+from .service_source import TileServiceSource
 
 
 def open_tile_service(
@@ -45,10 +32,8 @@ def open_tile_service(
         address, layer = _of_capabilities(name, terms, tile_size)
     return TileServiceSource(
         address,
-        clock=terms.clock,
+        terms,
         picture=picture,
-        user_agent=terms.user_agent,
-        limits=terms.limits,
         extents=None if layer is None else layer.extents,
         facts=None if layer is None else _facts(layer),
         name=name,
@@ -79,7 +64,7 @@ def _fetched(address: ServerAddress, terms: ServiceTerms) -> bytes:
     exchange = Exchange(
         address,
         connections=1,
-        timeout_s=REQUEST_TIMEOUT_S,
+        timeout_s=terms.request_timeout_s,
         clock=terms.clock,
         user_agent=terms.user_agent,
     )

@@ -30,13 +30,13 @@ from ...domain.ports.imagery_source import (
     Unchanged,
 )
 from ...domain.values.tile_grid import MAX_ZOOM, GridRange, shared_range
+from ..config.secret import Secret
 from .address import TileAddress
 from .exchange import Answer, Exchange
 from .pace import Pace
 
 _log = logging.getLogger(__name__)
 
-REQUEST_TIMEOUT_S = 30.0
 _USUAL_BYTES = 20_000
 """Of an aerial JPEG tile of 256 pixels; replaced by the mean of what was fetched."""
 _AGAIN = "run the same command again: it goes on with what is missing"
@@ -47,6 +47,17 @@ def whole_world(zoom_level: int) -> GridRange:
     """Every place of a zoom."""
     last = (1 << zoom_level) - 1
     return GridRange(zoom_level, 0, 0, last, last)
+
+
+@attrs.frozen(kw_only=True)
+class ServiceTerms:
+    """How servers are asked."""
+
+    clock: Clock
+    user_agent: str
+    token: Secret | None = None
+    limits: FetchLimits = attrs.field(factory=FetchLimits)
+    request_timeout_s: float = 30.0
 
 
 class TileServiceSource:
@@ -60,15 +71,12 @@ class TileServiceSource:
     def __init__(
         self,
         address: TileAddress,
+        terms: ServiceTerms,
         *,
-        clock: Clock,
         picture: Callable[[TilePlace, bytes, Collection[TilePlace]], ReadPlace],
-        user_agent: str,
-        limits: FetchLimits | None = None,
         extents: Mapping[int, GridRange] | None = None,
         facts: ImageryFacts | None = None,
         name: str | None = None,
-        request_timeout_s: float = REQUEST_TIMEOUT_S,
         draw: Callable[[], float] = random.random,
     ) -> None:
         """`extents` by zoom are what the server says that it has; None: it says nothing, and may have all.
@@ -78,20 +86,20 @@ class TileServiceSource:
         self.name = name or address.template
         self.facts = facts or ImageryFacts(kind="XYZ server")
         self._address = address
-        self._clock = clock
-        self._limits = limits or FetchLimits()
+        self._clock = terms.clock
+        self._limits = terms.limits
         self._extents = extents or {zoom: whole_world(zoom) for zoom in range(MAX_ZOOM + 1)}
         self._picture = picture
         self._draw = draw
-        self._pace = Pace(self._limits, clock)
+        self._pace = Pace(terms.limits, terms.clock)
         self._exchange = Exchange(
             address,
-            connections=self._limits.connections,
-            timeout_s=request_timeout_s,
-            clock=clock,
-            user_agent=user_agent,
+            connections=terms.limits.connections,
+            timeout_s=terms.request_timeout_s,
+            clock=terms.clock,
+            user_agent=terms.user_agent,
         )
-        self._pool = ThreadPoolExecutor(self._limits.connections, thread_name_prefix="aerotile-fetch")
+        self._pool = ThreadPoolExecutor(terms.limits.connections, thread_name_prefix="aerotile-fetch")
         self._counts = threading.Lock()
         self._pictures = self._bytes = self._garbage_in_a_row = 0
         self._came: TilePlace | None = None

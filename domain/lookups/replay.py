@@ -6,17 +6,16 @@ import math
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from itertools import zip_longest
-from typing import Protocol
 
 import attrs
 import numpy as np
 
 from ..errors import AerotileError
 from ..flight_events import EventKind, RecordEnvelope
-from ..ports.descriptor_index import DescriptorIndex, SupportsAreaSearch
 from ..values.descriptors import SearchHit
 from ..values.lookups import Lookup
 from .recorded_index import KnownContents
+from .searchable_index import SearchableIndex
 
 TOLERANCE = 1e-5
 """How far a distance may be off, absolute and relative: processors add up in different orders."""
@@ -55,12 +54,8 @@ class ReplayedLookup:
         return self.not_replayed is None and not self.differences
 
 
-class ReplayIndex(DescriptorIndex, SupportsAreaSearch, Protocol):
-    """An index with both searches."""
-
-
 def replay_lookups(
-    events: Iterable[RecordEnvelope], index: ReplayIndex, store: KnownContents
+    events: Iterable[RecordEnvelope], index: SearchableIndex, store: KnownContents
 ) -> Iterator[tuple[ReplayedLookup, int]]:
     """Repeat each lookup of a record, in its order, each with the number of lookups that it stands for.
 
@@ -79,7 +74,7 @@ def replay_lookups(
             yield _replayed(lookup, index, store), 1
 
 
-def _replayed(lookup: Lookup, index: ReplayIndex, store: KnownContents) -> ReplayedLookup:
+def _replayed(lookup: Lookup, index: SearchableIndex, store: KnownContents) -> ReplayedLookup:
     if lookup.query is None:
         return ReplayedLookup(lookup.name, NotReplayed.DIGEST_ONLY)
     if lookup.contents is None:

@@ -31,12 +31,6 @@ class AccessedTiles(Protocol):
     def note_accesses(self, tile_ids: Sequence[TileId], accessed_us: Sequence[int]) -> None: ...
 
 
-class Stamps(Protocol):
-    """Where times of access come from; `ClockGuard.stamp`."""
-
-    def __call__(self, count: int, /) -> datetime: ...
-
-
 class AccessTimeBuffer:
     """Access times waiting for their flush; the latest per tile. Any thread may flush.
 
@@ -46,9 +40,15 @@ class AccessTimeBuffer:
     """
 
     def __init__(
-        self, drain_reads: Callable[[], list[TileId]], stamps: Stamps, catalogue: AccessedTiles
+        self,
+        drain_reads: Callable[[], list[TileId]],
+        stamps: Callable[[int], datetime],
+        catalogue: AccessedTiles,
     ) -> None:
-        """`drain_reads` gives the tiles that were read since its last call, least recently read first."""
+        """`drain_reads` gives the tiles that were read since its last call, least recently read first.
+
+        `stamps` is `ClockGuard.stamp`.
+        """
         self._drain_reads = drain_reads
         self._stamps = stamps
         self._catalogue = catalogue

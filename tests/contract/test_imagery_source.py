@@ -19,7 +19,7 @@ from aerotile.adapters.imagery.picture_places import tiles_at
 from aerotile.adapters.memory.imagery_source import MemoryImagerySource
 from aerotile.adapters.rasters.raster_source import RasterSource
 from aerotile.adapters.tile_services.address import TileAddress
-from aerotile.adapters.tile_services.service_source import TileServiceSource
+from aerotile.adapters.tile_services.service_source import ServiceTerms, TileServiceSource
 from aerotile.domain.policies.tile_fetching import FetchLimits
 from aerotile.domain.ports.imagery_source import ImageryTile, ReadPlace, TilePlace
 from aerotile.domain.ports.tile_archive import ArchiveFacts
@@ -93,10 +93,12 @@ class TestTileServiceSource(ImagerySourceContract):
             tiles = {place: made(place, body(f"/{place}"), ()) for place in places}
             source = TileServiceSource(
                 TileAddress(server.address + "/{z}/{x}/{y}"),
-                clock=SystemClock(),
+                ServiceTerms(
+                    clock=SystemClock(),
+                    user_agent="aerotile/test",
+                    limits=FetchLimits(requests_per_second=1000.0),
+                ),
                 picture=made,
-                user_agent="aerotile/test",
-                limits=FetchLimits(requests_per_second=1000.0),
                 extents=extents,
             )
             with source:

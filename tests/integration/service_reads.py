@@ -12,7 +12,7 @@ from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.imagery.picture_places import tiles_at
 from aerotile.adapters.memory.clock import ManualClock
 from aerotile.adapters.tile_services.address import TileAddress
-from aerotile.adapters.tile_services.service_source import TileServiceSource
+from aerotile.adapters.tile_services.service_source import ServiceTerms, TileServiceSource
 from aerotile.domain.policies.tile_fetching import FetchLimits
 from aerotile.domain.ports.imagery_source import ImageryTile, ReadPlace, TilePlace
 
@@ -39,7 +39,9 @@ def source_of(address: TileAddress, clock: ManualClock, **terms: Any) -> TileSer
     def made(place: TilePlace, content: bytes, decoded: Collection[TilePlace]) -> ReadPlace:
         return tiles_at(address.template, [place], content, 256, [None], decoded)[0]
 
-    return TileServiceSource(address, clock=clock, picture=made, user_agent="aerotile/test", **terms)
+    return TileServiceSource(
+        address, ServiceTerms(clock=clock, user_agent="aerotile/test", **terms), picture=made
+    )
 
 
 def read_all(

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
 import click
 
 from ....domain.errors import CaptureTimeInFutureError, DatasetError
@@ -25,6 +26,7 @@ from ..coverage import check_map_file, map_option
 from ..errors import BadInputError, as_bad_input
 from ..ingest_output import IngestEnd, in_kinds
 from ..intake_output import draw_map, stored_in_words, warn_of_evictions
+from ..option_groups import gather
 from ..output import json_option
 from ..progress import progress_bar
 from ..session import Session
@@ -32,6 +34,24 @@ from ..shared_options import maker_option
 
 if TYPE_CHECKING:
     from ...composition import Runtime
+
+
+@attrs.frozen
+class _FolderOptions:
+    """The folder, and which of its tiles lie where."""
+
+    folder: Path
+    zooms: tuple[int, ...]
+    scheme: str | None
+
+    def look_into(self) -> tuple[TileScheme, TileFolder, dict[str, int]]:
+        """The order of its rows, its tiles, and how many lie outside the bounds by each file of notes."""
+        notes = read_folder_notes(self.folder)
+        settled = settle_scheme(None if self.scheme is None else TileScheme(self.scheme), notes)
+        found = scan_tile_folder(self.folder, self.zooms, settled)
+        if not found.tiles and not found.problems:
+            raise _nothing_found(self.folder, self.zooms, found)
+        return settled, found, {note.file: count_outside(note, found.tiles, settled) for note in notes}
 
 
 @command(
@@ -75,14 +95,13 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 @gather_contests
+@gather("chosen_folder", _FolderOptions)
 def ingest(
     session: Session,
-    folder: Path,
+    chosen_folder: _FolderOptions,
     capture_times: CaptureTimeOptions,
     contests: ContestOptions,
     source: str,
-    zooms: tuple[int, ...],
-    scheme: str | None,
     batch_size: int,
     no_decode: bool,
     map_file: Path | None,
@@ -112,7 +131,8 @@ def ingest(
             "it is not known when the tiles were captured", remedy="give --captured-at, --dates or --stac"
         )
     on_contest = contests.on_contest()
-    settled, found, outside = _look_into(folder, zooms, scheme)
+    folder = chosen_folder.folder
+    settled, found, outside = chosen_folder.look_into()
     with session.runtime() as runtime:
         with as_bad_input(CaptureTimeInFutureError, DatasetError):
             chosen.check(runtime.clock.now())
@@ -144,18 +164,6 @@ def _call_facts(
         "captured_from": chosen.origin or "the dataset",
         "dataset": terms.dataset,
     }
-
-
-def _look_into(
-    folder: Path, zooms: tuple[int, ...], scheme: str | None
-) -> tuple[TileScheme, TileFolder, dict[str, int]]:
-    """The order of its rows, its tiles, and how many lie outside the bounds by each file of notes."""
-    notes = read_folder_notes(folder)
-    settled = settle_scheme(None if scheme is None else TileScheme(scheme), notes)
-    found = scan_tile_folder(folder, zooms, settled)
-    if not found.tiles and not found.problems:
-        raise _nothing_found(folder, zooms, found)
-    return settled, found, {note.file: count_outside(note, found.tiles, settled) for note in notes}
 
 
 def _take_in(

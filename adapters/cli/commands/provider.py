@@ -18,6 +18,7 @@ from ..arguments import EXISTING_FILE
 from ..command import command
 from ..errors import BadInputError
 from ..listening import listening_options, needs_extra, write_port
+from ..option_groups import gather
 from ..output import flush_output, json_option, write_json_line, write_line
 
 if TYPE_CHECKING:
@@ -27,6 +28,29 @@ if TYPE_CHECKING:
 TOKEN_VARIABLE = "REFERENCE_PROVIDER_TOKEN"
 _TOKEN_BYTES = 32
 _REFUSED = "the operator of this provider refuses it"
+
+
+@attrs.frozen
+class _BehaviourOptions:
+    """How the provider misbehaves."""
+
+    behaviour_file: Path | None
+    faults: tuple[str, ...]
+    rejected: tuple[UUID, ...]
+    verdict: str | None
+
+    def read(self) -> Behaviour:
+        """The behaviour of the file, with the options added to it."""
+        from ....domain.values.tiles import VotingStatus
+        from ...provider.behaviour import Behaviour, parse_fault, read_behaviour
+
+        behaviour = Behaviour() if self.behaviour_file is None else read_behaviour(self.behaviour_file)
+        return attrs.evolve(
+            behaviour,
+            faults=(*map(parse_fault, self.faults), *behaviour.faults),
+            refused={**behaviour.refused, **dict.fromkeys(self.rejected, _REFUSED)},
+            verdict=behaviour.verdict if self.verdict is None else VotingStatus(self.verdict),
+        )
 
 
 @command(
@@ -68,6 +92,7 @@ to the file "token" of the folder.
     "--verdict", type=click.Choice(["trusted", "rejected"]), help="The vote that each stored tile gets."
 )
 @json_option
+@gather("behaviour", _BehaviourOptions)
 def provider(
     folder: Path,
     host: str,
@@ -76,10 +101,7 @@ def provider(
     token_file: Path | None,
     certificate: Path | None,
     private_key: Path | None,
-    behaviour_file: Path | None,
-    faults: tuple[str, ...],
-    rejected: tuple[UUID, ...],
-    verdict: str | None,
+    behaviour: _BehaviourOptions,
     as_json: bool,
 ) -> None:
     """Run a satellite provider for development: it takes tiles over the upload protocol into a folder.
@@ -90,12 +112,11 @@ def provider(
     with needs_extra("the reference provider", "provider"):
         from ...provider.server import ReferenceProvider
 
-    behaviour = _behaviour(behaviour_file, faults, rejected, verdict)
     token, kept_in = _token(folder, token_file)
     with ReferenceProvider(
         folder,
         token,
-        behaviour=behaviour,
+        behaviour=behaviour.read(),
         host=host,
         port=port,
         certificate=certificate,
@@ -109,22 +130,6 @@ def provider(
         flush_output()
         with suppress(KeyboardInterrupt):  # the way to stop it, not a failure
             running.wait()
-
-
-def _behaviour(
-    file: Path | None, faults: tuple[str, ...], rejected: tuple[UUID, ...], verdict: str | None
-) -> Behaviour:
-    """The behaviour of the file, with the options added to it."""
-    from ....domain.values.tiles import VotingStatus
-    from ...provider.behaviour import Behaviour, parse_fault, read_behaviour
-
-    behaviour = Behaviour() if file is None else read_behaviour(file)
-    return attrs.evolve(
-        behaviour,
-        faults=(*map(parse_fault, faults), *behaviour.faults),
-        refused={**behaviour.refused, **dict.fromkeys(rejected, _REFUSED)},
-        verdict=behaviour.verdict if verdict is None else VotingStatus(verdict),
-    )
 
 
 def _token(folder: Path, file: Path | None) -> tuple[Secret, str]:

@@ -6,18 +6,52 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
 import click
 
 from ..arguments import EXISTING_FILE, byte_size, corridor, moment, speed, zooms
 from ..command import command
 from ..coverage import check_map_file, drawing_option
 from ..errors import BadInputError, JobFailedError
+from ..option_groups import gather
 from ..output import json_option, write_json
 from ..session import Session
 
 if TYPE_CHECKING:
     from ....domain.readiness.flight_plan import FlightPlan
     from ...readiness_facts import FilesRead
+
+
+@attrs.frozen
+class _FlightOptions:
+    """The flight that a person names."""
+
+    route_file: Path
+    diversion_files: tuple[Path, ...]
+    half_width_m: float
+    zoom_levels: tuple[int, ...]
+    take_off: datetime | None
+    speed_m_s: float | None
+
+    def read(self, now: datetime) -> tuple[FlightPlan, FilesRead]:
+        """The flight, and what of its files is no part of it. Raises `InputFileError`, `BadInputError`."""
+        from ...composition.flight_plans import plan_flight
+        from ...input_files.area_files import read_route
+
+        files = [(path.name, read_route(path)) for path in (self.route_file, *self.diversion_files)]
+        try:
+            return plan_flight(
+                files,
+                half_width_m=self.half_width_m,
+                zooms=self.zoom_levels,
+                take_off=self.take_off,
+                speed_m_s=self.speed_m_s,
+                now=now,
+            )
+        except ValueError as error:
+            raise BadInputError(
+                f"{self.route_file}: {error}", remedy="correct --at, --speed, --zoom or the route"
+            ) from error
 
 
 @command(
@@ -74,14 +108,10 @@ Exit codes: 0 go; 1 no-go, or it could not be told; 2 wrong call.
 @drawing_option("what is wrong and where")
 @json_option
 @click.pass_obj
+@gather("flight", _FlightOptions)
 def ready(
     session: Session,
-    route_file: Path,
-    half_width_m: float,
-    zoom_levels: tuple[int, ...],
-    take_off: datetime | None,
-    speed_m_s: float | None,
-    diversion_files: tuple[Path, ...],
+    flight: _FlightOptions,
     makes_bytes: int | None,
     base_alone: bool,
     map_file: Path | None,
@@ -99,9 +129,7 @@ def ready(
 
     check_map_file(map_file)
     with session.existing_runtime("base") as runtime:
-        plan, files = _plan(
-            route_file, diversion_files, half_width_m, zoom_levels, take_off, speed_m_s, runtime.clock.now()
-        )
+        plan, files = flight.read(runtime.clock.now())
         readiness = runtime.check_readiness(plan, base_alone=base_alone, makes_bytes=makes_bytes)
     if as_json:
         write_json(readiness_facts(plan, readiness, files))
@@ -113,32 +141,3 @@ def ready(
         write_readiness_map(map_file, readiness)
     if not readiness.is_go:
         raise JobFailedError(no_go_line(readiness), remedy="each reason names the command that mends it")
-
-
-def _plan(
-    route_file: Path,
-    diversion_files: tuple[Path, ...],
-    half_width_m: float,
-    zoom_levels: tuple[int, ...],
-    take_off: datetime | None,
-    speed_m_s: float | None,
-    now: datetime,
-) -> tuple[FlightPlan, FilesRead]:
-    """The flight, and what of its files is no part of it. Raises `InputFileError`, `BadInputError`."""
-    from ...composition.flight_plans import plan_flight
-    from ...input_files.area_files import read_route
-
-    files = [(path.name, read_route(path)) for path in (route_file, *diversion_files)]
-    try:
-        return plan_flight(
-            files,
-            half_width_m=half_width_m,
-            zooms=zoom_levels,
-            take_off=take_off,
-            speed_m_s=speed_m_s,
-            now=now,
-        )
-    except ValueError as error:
-        raise BadInputError(
-            f"{route_file}: {error}", remedy="correct --at, --speed, --zoom or the route"
-        ) from error

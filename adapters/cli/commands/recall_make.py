@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
 import click
 
 from ..arguments import EXISTING_FILE, box, capture_range, near, zoom
 from ..command import command
 from ..errors import BadInputError, as_bad_input
+from ..option_groups import gather
 from ..output import json_option
 from ..session import Session
 from .recall import list_facts, print_list
@@ -19,6 +21,32 @@ if TYPE_CHECKING:
     from ....domain.values.recall_list import CaptureRange
     from ....domain.values.shapes import Shape
     from ....domain.values.tile_grid import Bbox
+
+
+@attrs.frozen
+class _RecalledOptions:
+    """The tiles that a person names."""
+
+    digests: tuple[str, ...]
+    digests_from: Path | None
+    datasets: tuple[str, ...]
+    captured: tuple[CaptureRange, ...]
+    boxes: tuple[Bbox, ...]
+    circles: tuple[Area, ...]
+    shapes: tuple[Path, ...]
+    zooms: tuple[int, ...]
+
+    def areas(self) -> tuple[Area, ...]:
+        """Each shape as an entry of its own, so that a refusal names it."""
+        from ....domain.values.areas import Area
+
+        circles = [shape for circle in self.circles for shape in circle.shapes]
+        shapes = [*self.boxes, *circles, *_shapes_of(self.shapes)]
+        if self.zooms and not shapes:
+            raise BadInputError(
+                "--zoom names no tile by itself", remedy="give --bbox, --near or --shapes with it"
+            )
+        return tuple(Area([shape], sorted(set(self.zooms)) or None) for shape in shapes)
 
 
 @command(
@@ -76,19 +104,13 @@ if TYPE_CHECKING:
 )
 @json_option
 @click.pass_obj
+@gather("named", _RecalledOptions)
 def make(
     session: Session,
     file: Path,
     number: int,
     reason: str,
-    digests: tuple[str, ...],
-    digests_from: Path | None,
-    datasets: tuple[str, ...],
-    captured: tuple[CaptureRange, ...],
-    boxes: tuple[Bbox, ...],
-    circles: tuple[Area, ...],
-    shapes: tuple[Path, ...],
-    zooms: tuple[int, ...],
+    named: _RecalledOptions,
     as_json: bool,
 ) -> None:
     """Write the recall list NUMBER to FILE, which is new, without a signature.
@@ -103,18 +125,14 @@ def make(
     from ...recall_lists.lists import RECALL_LIST_FILES, look_into_list, write_list
     from ...signatures import Trust
 
-    areas = [*boxes, *(shape for circle in circles for shape in circle.shapes), *_shapes_of(shapes)]
-    if zooms and not areas:
-        raise BadInputError(
-            "--zoom names no tile by itself", remedy="give --bbox, --near or --shapes with it"
-        )
     try:
+        areas = named.areas()
         recalls = RecallList(
             number=number,
             reason=reason,
-            digests=(*digests, *_digests_of(digests_from), *_digests_in(session, datasets)),
-            captured=captured,
-            areas=tuple(_areas(areas, zooms)),
+            digests=(*named.digests, *_digests_of(named.digests_from), *_digests_in(session, named.datasets)),
+            captured=named.captured,
+            areas=areas,
         )
     except ValueError as error:
         raise BadInputError(str(error), remedy="correct it; no file was written") from error
@@ -125,13 +143,6 @@ def make(
         raise BadInputError(f"{file} is there already", remedy="name a new file") from error
     written, _ = look_into_list(RECALL_LIST_FILES.read(file), Trust((), 1), str(file))
     print_list(list_facts(written, threshold=1, trusted=False), as_json=as_json)
-
-
-def _areas(shapes: list[Shape], zooms: tuple[int, ...]) -> list[Area]:
-    """Each shape as an entry of its own, so that a refusal names it."""
-    from ....domain.values.areas import Area
-
-    return [Area([shape], sorted(set(zooms)) or None) for shape in shapes]
 
 
 def _shapes_of(paths: tuple[Path, ...]) -> list[Shape]:
