@@ -35,7 +35,6 @@ class FetchedVersions:
         self._path = root / FETCHED_VERSIONS
 
     def find(self, source: str, places: Sequence[TilePlace]) -> Mapping[TilePlace, FetchedVersion]:
-        """See `TileVersions`."""
         found: dict[TilePlace, FetchedVersion] = {}
         if places and self._path.is_file():
             with self._warned(), self._opened() as database:

@@ -15,7 +15,6 @@ class OneProcess:
     threads: int | None = None
 
     def run(self, phase: str, work: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
-        """See `BlockRunner`."""
         return map(work, tasks)
 
     @contextmanager
@@ -26,5 +25,4 @@ class OneProcess:
         yield lambda: work(task)
 
     def available_memory_bytes(self) -> int | None:
-        """See `BlockRunner`."""
         return available_memory_bytes()

@@ -87,7 +87,6 @@ class DaskRunner:
             self._client.close()
 
     def run(self, phase: str, work: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
-        """See `BlockRunner`."""
         results = self._run(phase, work, tasks)
         with closing(results):
             next(results)
@@ -97,7 +96,6 @@ class DaskRunner:
     def beside(
         self, phase: str, work: Callable[[Task], Result], task: Task
     ) -> Iterator[Callable[[], Result]]:
-        """See `BlockRunner`."""
         roomy = max(self._memory().items(), key=itemgetter(1), default=None)
         results = self._run(phase, work, [task], prefer=None if roomy is None else roomy[0])
         next(results)
@@ -105,7 +103,6 @@ class DaskRunner:
             yield lambda: next(results)
 
     def available_memory_bytes(self) -> int | None:
-        """See `BlockRunner`."""
         return max(self._memory().values(), default=None)
 
     def _memory(self) -> dict[str, int]:

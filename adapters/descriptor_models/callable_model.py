@@ -57,7 +57,6 @@ class CallableModel:
         return cls(found, where)
 
     def describe(self, pictures: Pictures) -> Descriptors:
-        """See `DescriptorModel`."""
         check_pictures(pictures)
         try:
             answer = self._describe(pictures)

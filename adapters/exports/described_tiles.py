@@ -94,14 +94,12 @@ class DescribedTilesFile:
         return sorted(each for each in self._folder.iterdir() if each.suffix in (_WHOLE, _AGAIN))
 
     def finished_blocks(self) -> frozenset[int]:
-        """See `DescribedTilesWriter`."""
         for place in self._blocks():
             if place.suffix == _AGAIN:
                 place.unlink()
         return frozenset(int(place.stem) for place in self._blocks() if place.stem.isdecimal())
 
     def add(self, number: int, block: DescribedBlock) -> None:
-        """See `DescribedTilesWriter`."""
         content = io.BytesIO()
         np.savez(
             content,
@@ -114,7 +112,6 @@ class DescribedTilesFile:
             file.write(content.getbuffer())
 
     def finish(self) -> tuple[int, int]:
-        """See `DescribedTilesWriter`."""
         headings = len(self._job.headings)
         tiles = letters = dimension = 0
         for names, rows, _ in self._read_blocks():

@@ -33,11 +33,9 @@ class FolderWriter:
             self._ending = ending.pop_all()
 
     def order(self, keys: Keys) -> npt.NDArray[np.intp]:
-        """See `TileArchiveWriter`."""
         return np.argsort(keys)
 
     def add(self, place: TilePlace, pixels: bytes, sha256: bytes) -> None:
-        """See `TileArchiveWriter`."""
         column = self._partial / str(place.zoom_level) / str(place.x)
         column.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
         name = f"{place.y}.jpg"
@@ -45,7 +43,6 @@ class FolderWriter:
         (column / f"{name}.sha256").write_text(f"{sha256.hex()}  {name}\n", encoding="ascii")
 
     def finish(self, facts: ArchiveFacts) -> None:
-        """See `TileArchiveWriter`."""
         box = facts.bounds
         notes = {
             "name": facts.name,

@@ -36,12 +36,10 @@ class PmtilesWriter:
         return np.argsort(archive_ids_of_keys(keys))
 
     def add(self, place: TilePlace, pixels: bytes, sha256: bytes) -> None:
-        """See `TileArchiveWriter`."""
         column = [np.array([number], np.int64) for number in place]
         self._archive.add(int(archive_ids(*column)[0]), pixels, sha256)
 
     def finish(self, facts: ArchiveFacts) -> None:
-        """See `TileArchiveWriter`."""
         box = facts.bounds
         metadata = {
             "name": facts.name,

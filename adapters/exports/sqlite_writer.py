@@ -51,7 +51,6 @@ class SqliteWriter(ABC):
         """Insert what is said of all tiles."""
 
     def order(self, keys: Keys) -> npt.NDArray[np.intp]:
-        """See `TileArchiveWriter`."""
         return np.argsort(keys)
 
     def add(self, place: TilePlace, pixels: bytes, sha256: bytes) -> None:
@@ -60,7 +59,6 @@ class SqliteWriter(ABC):
             self._insert(place, pixels)
 
     def finish(self, facts: ArchiveFacts) -> None:
-        """See `TileArchiveWriter`."""
         with self._errors():
             self._describe(facts)
             self._database.execute("COMMIT")

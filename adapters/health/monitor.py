@@ -19,12 +19,10 @@ class PartsMonitor:
         self._beat_at: float | None = None
 
     def health(self) -> Health:
-        """See `HealthMonitor`."""
         beat_at = self._beat_at
         since = None if beat_at is None else max(0.0, self._clock.monotonic() - beat_at)
         return Health(tuple(self._degradations()), self._beats, since)
 
     def beat(self) -> None:
-        """See `HealthMonitor`."""
         self._beat_at = self._clock.monotonic()
         self._beats += 1

@@ -27,7 +27,6 @@ class HttpProviderLink:
         self._opened: tuple[LoopThread, ProviderClient] | None = None
 
     def begin(self, batch: UploadBatch) -> Callable[[], BatchAnswer]:
-        """See `ProviderLink`."""
         loop, client = self._open()
         # Reads every pixel, so not on the loop's thread, where it would delay other exchanges.
         headers = batch_headers(batch)

@@ -22,7 +22,6 @@ class HttpVoteSource:
         self._loop = LoopThread("aerotile-votes")
 
     def read_page(self, after: str | None) -> VotesPage:
-        """See `VoteSource`."""
         parameters = {"limit": str(VOTES_PER_PAGE)} | ({} if after is None else {"after": after})
         try:
             votes, cursor = self._loop.submit(

@@ -94,14 +94,12 @@ class ArchiveSource:
         )
 
     def zooms(self) -> Sequence[int]:
-        """See `ImagerySource`."""
         zooms = set(self._archive.extents)
         if self._is_double:
             zooms |= {zoom + 1 for zoom in zooms if zoom < MAX_ZOOM}
         return sorted(zooms)
 
     def extent(self, zoom_level: int) -> GridRange | None:
-        """See `ImagerySource`."""
         own = self._archive.extents.get(zoom_level)
         parents = self._archive.extents.get(zoom_level - 1) if self._is_double else None
         cut = None
@@ -124,7 +122,6 @@ class ArchiveSource:
         )
 
     def places(self, within: GridRange) -> Sequence[FoundPlace]:
-        """See `ImagerySource`."""
         zoom = within.zoom_level
         guess = self._tile_size**2 * _ENCODED_BITS_PER_PIXEL // 8
         found = {
@@ -147,7 +144,6 @@ class ArchiveSource:
         versions: Mapping[TilePlace, str] | None = None,
         decoded: Collection[TilePlace] = (),
     ) -> Iterator[ReadPlace]:
-        """See `ImagerySource`."""
         answers: dict[TilePlace, ReadPlace] = {}
         pending: deque[tuple[_Task, Future[list[ReadPlace]]]] = deque()
 

@@ -220,12 +220,10 @@ class PmtilesArchive:
         return {name: value for name, value in facts.items() if isinstance(value, str)}
 
     def some_place(self) -> TilePlace:
-        """See `TileArchive`."""
         assert self._some is not None
         return self._some
 
     def entries(self, within: GridRange) -> list[tuple[int, int, int]]:
-        """See `TileArchive`."""
         places = np.array(list(within), np.int64)
         zooms = np.full(len(places), within.zoom_level, np.int64)
         ids = archive_ids(zooms, places[:, 0], places[:, 1])
@@ -235,7 +233,6 @@ class PmtilesArchive:
         ]
 
     def read(self, place: TilePlace) -> bytes:
-        """See `TileArchive`."""
         column = [np.array([number], np.int64) for number in place]
         offsets, lengths = self._found(archive_ids(*column))
         length = int(lengths[0])
@@ -276,7 +273,6 @@ class PmtilesArchive:
             self._find(self._leaf(directory, position), ids, of_leaf, offsets, lengths)
 
     def close(self) -> None:
-        """See `TileArchive`."""
         self._file.close()
 
 

@@ -145,17 +145,13 @@ class SqliteArchive:
     _tiles: SqliteTiles
 
     def some_place(self) -> TilePlace:
-        """See `TileArchive`."""
         return self._tiles.some_place()
 
     def entries(self, within: GridRange) -> list[tuple[int, int, int]]:
-        """See `TileArchive`."""
         return self._tiles.entries(within)
 
     def read(self, place: TilePlace) -> bytes:
-        """See `TileArchive`."""
         return self._tiles.read(place)
 
     def close(self) -> None:
-        """See `TileArchive`."""
         self._database.close()

@@ -18,7 +18,6 @@ class MemoryDatasetStore:
         self._by_name = {dataset.name: dataset for dataset in datasets}
 
     def define(self, dataset: Dataset) -> None:
-        """See `DatasetStore`."""
         check_kind(dataset, Dataset, "dataset")
         with self._lock:
             defined = self._by_name.setdefault(dataset.name, dataset)
@@ -26,7 +25,6 @@ class MemoryDatasetStore:
             raise DatasetConflictError(dataset.name, defined.differences(dataset))
 
     def amend(self, dataset: Dataset) -> None:
-        """See `DatasetStore`."""
         check_kind(dataset, Dataset, "dataset")
         with self._lock:
             defined = self._by_name.get(dataset.name)
@@ -38,7 +36,6 @@ class MemoryDatasetStore:
         raise DatasetConflictError(dataset.name, defined.differences(dataset))
 
     def find(self, name: str) -> Dataset:
-        """See `DatasetStore`."""
         check_kind(name, str, "name")
         with self._lock:
             dataset = self._by_name.get(name)
@@ -47,6 +44,5 @@ class MemoryDatasetStore:
         return dataset
 
     def datasets(self) -> tuple[Dataset, ...]:
-        """See `DatasetStore`."""
         with self._lock:
             return tuple(sorted(self._by_name.values(), key=lambda dataset: dataset.name))

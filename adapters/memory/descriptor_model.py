@@ -20,21 +20,17 @@ class MemoryDescriptorModel:
 
     @property
     def name(self) -> str:
-        """See `DescriptorModel`."""
         return f"cells-{self.digest[:16]}"
 
     @property
     def digest(self) -> str:
-        """See `DescriptorModel`."""
         return hashlib.sha256(self._weights.tobytes()).hexdigest()
 
     @property
     def headings(self) -> tuple[int, ...]:
-        """See `DescriptorModel`."""
         return self._headings
 
     def describe(self, pictures: Pictures) -> Descriptors:
-        """See `DescriptorModel`."""
         check_pictures(pictures)
         count, height, width, _ = pictures.shape
         if height % _CELLS or width % _CELLS:

@@ -40,17 +40,14 @@ class MemoryImagerySource:
         self._answers = dict(answers)
 
     def zooms(self) -> Sequence[int]:
-        """See `ImagerySource`."""
         return sorted({place.zoom_level for place in self._answers})
 
     def extent(self, zoom_level: int) -> GridRange | None:
-        """See `ImagerySource`."""
         xs = [place.x for place in self._answers if place.zoom_level == zoom_level]
         ys = [place.y for place in self._answers if place.zoom_level == zoom_level]
         return GridRange(zoom_level, min(xs), min(ys), max(xs), max(ys)) if xs else None
 
     def places(self, within: GridRange) -> Sequence[FoundPlace]:
-        """See `ImagerySource`."""
         return [
             FoundPlace(place, len(answer.pixels or b"") if isinstance(answer, ImageryTile) else 0)
             for place, answer in sorted(self._answers.items(), key=lambda item: item[0])
@@ -63,7 +60,6 @@ class MemoryImagerySource:
         versions: Mapping[TilePlace, str] | None = None,
         decoded: Collection[TilePlace] = (),
     ) -> Iterator[ReadPlace]:
-        """See `ImagerySource`."""
         self.decoded += decoded
         for place in places:
             answer = self._answers[place]

@@ -53,7 +53,6 @@ class MemoryMappingCache:
         self._hits = self._misses = self._evicted = 0
 
     def get(self, tile_id: TileId) -> TilePixelHandle | None:
-        """See `MappingCache`."""
         check_kind(tile_id, TileId, "tile_id")
         with self._lock:
             cached = self._cached.get(tile_id)
@@ -67,12 +66,10 @@ class MemoryMappingCache:
         return handle
 
     def ticket(self, tile_id: TileId) -> int:
-        """See `MappingCache`."""
         check_kind(tile_id, TileId, "tile_id")
         return self._invalidations[hash(tile_id) % _COUNTERS]
 
     def put(self, tile_id: TileId, handle: TilePixelHandle, ticket: int) -> TilePixelHandle:
-        """See `MappingCache`."""
         with self._lock:
             if tile_id not in self._cached and self._may_cache(tile_id, handle, ticket):
                 self._make_room_for(handle.nbytes)
@@ -82,7 +79,6 @@ class MemoryMappingCache:
         return handle
 
     def note(self, tile_id: TileId) -> None:
-        """See `MappingCache`."""
         with self._lock:
             known = self._reads.pop(tile_id, tile_id) is None
             self._reads[tile_id] = None
@@ -93,36 +89,30 @@ class MemoryMappingCache:
             self._when_full()
 
     def invalidate(self, tile_id: TileId) -> None:
-        """See `MappingCache`."""
         with self._lock:
             self._invalidations[hash(tile_id) % _COUNTERS] += 1
             self._remove(tile_id)
 
     def invalidate_all(self) -> None:
-        """See `MappingCache`."""
         with self._lock:
             self._invalidations = [count + 1 for count in self._invalidations]
             for tile_id in list(self._cached):
                 self._remove(tile_id)
 
     def drain_reads(self) -> list[TileId]:
-        """See `MappingCache`."""
         with self._lock:
             reads, self._reads = self._reads, {}
         return list(reads)
 
     def release(self) -> int:
-        """See `MappingCache`."""
         return 0
 
     def make_room(self) -> None:
-        """See `MappingCache`."""
         with self._lock:
             for _ in range(len(self._cached) // 8 + 1):
                 self._evict()
 
     def counts(self) -> MappingCacheCounts:
-        """See `MappingCache`."""
         with self._lock:
             return MappingCacheCounts(
                 hits=self._hits,
@@ -136,7 +126,6 @@ class MemoryMappingCache:
             )
 
     def close(self) -> None:
-        """See `MappingCache`."""
         with self._lock:
             self._closed = True
             for tile_id in list(self._cached):

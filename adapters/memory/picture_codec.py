@@ -19,7 +19,6 @@ class MemoryPictureCodec:
     tile_size_pixels: int = 256
 
     def decode(self, jpeg: bytes) -> Picture:
-        """See `PictureCodec`."""
         _, _, behind = jpeg.partition(_MARK)
         try:
             pixels = np.frombuffer(bytes.fromhex(behind[:-2].decode("ascii")), np.uint8)
@@ -31,7 +30,6 @@ class MemoryPictureCodec:
         return pixels.reshape(shape)
 
     def encode(self, picture: Picture) -> bytes:
-        """See `PictureCodec`."""
         return example_jpeg(
             _MARK + picture.tobytes().hex().encode("ascii"), tile_size_pixels=self.tile_size_pixels
         )

@@ -14,5 +14,4 @@ class MemoryPictureDecoder:
         self._found = dict(found or {})
 
     def decode(self, pixels: bytes) -> DecodedPicture:
-        """See `PictureDecoder`."""
         return self._found.get(pixels, DecodedPicture())

@@ -23,9 +23,7 @@ class MemoryRecallSource:
         self._changes += 1
 
     def mark(self) -> Hashable:
-        """See `RecallSource`."""
         return self._changes
 
     def read(self) -> RecallInForce | None:
-        """See `RecallSource`."""
         return self._in_force

@@ -85,7 +85,6 @@ class MemoryTileCatalogue:
         """The tiles added or removed since the last mark; None when no reload is under way."""
 
     def load(self, columns: CatalogueColumns, variants: VariantTable, *, since: int | None = None) -> None:
-        """See `TileCatalogue`."""
         columns.check(variants)
         loaded = _State(_sorted([columns]), variants, {})
         with self._lock:
@@ -118,14 +117,12 @@ class MemoryTileCatalogue:
         return attrs.evolve(loaded, variants=variants, changes=changes).merged()
 
     def mark(self) -> int:
-        """See `TileCatalogue`."""
         with self._lock:
             self._mark += 1
             self._touched = set()
             return self._mark
 
     def add(self, row: TileMetadataPersistent) -> bool:
-        """See `TileCatalogue`."""
         with self._lock:
             return self._add(row)
 
@@ -143,7 +140,6 @@ class MemoryTileCatalogue:
         return known is None or not np.array_equal(known.content_sha256, new.content_sha256)
 
     def can_name(self, tile_id: TileId, beside: Collection[UUID] = ()) -> bool:
-        """See `TileCatalogue`."""
         check_kind(tile_id, TileId, "tile_id")
         variants = self._state.variants
         if _key(tile_id, variants) is not None or tile_id.flight_id in beside:
@@ -151,7 +147,6 @@ class MemoryTileCatalogue:
         return len({*variants.flights, *beside}) < MAX_FLIGHTS
 
     def remove(self, tile_id: TileId) -> bool:
-        """See `TileCatalogue`."""
         with self._lock:
             if self._touched is not None:
                 self._touched.add(tile_id)
@@ -178,7 +173,6 @@ class MemoryTileCatalogue:
             self._state = self._state.merged()
 
     def note_accesses(self, tile_ids: Sequence[TileId], accessed_us: Sequence[int] | Keys) -> None:
-        """See `TileCatalogue`."""
         if len(tile_ids) != len(accessed_us):
             raise ValueError(f"{len(tile_ids)} tiles were read, but at {len(accessed_us)} times")
         with self._lock:
@@ -191,7 +185,6 @@ class MemoryTileCatalogue:
                     self._state.changes[key] = attrs.evolve(known, accessed_us=accessed)
 
     def lru_candidates(self, limit: int, *, onboard_only: bool = False) -> list[EvictionCandidate]:
-        """See `TileCatalogue`."""
         if limit < 1:
             raise ValueError(f"limit must be 1 or more, got {limit!r}")
         state = self._merged()
@@ -203,7 +196,6 @@ class MemoryTileCatalogue:
         ]
 
     def query_by_bbox(self, bbox: Bbox, zoom_level: int) -> CatalogueMatches:
-        """See `TileCatalogue`."""
         span = GridRange.covering(bbox, zoom_level)
         state = self._merged()
         first = TileId(zoom_level, span.min_x, span.min_y, TileSource.SATELLITE_PROVIDER)
@@ -226,22 +218,18 @@ class MemoryTileCatalogue:
             return self._state
 
     def snapshot(self) -> tuple[Keys, VariantTable]:
-        """See `TileCatalogue`."""
         state = self._merged()
         return read_only(state.columns.keys), state.variants
 
     def get(self, tile_id: TileId) -> CatalogueEntry | None:
-        """See `TileCatalogue`."""
         row = self._row(tile_id)
         return None if row is None else row.entry(0, tile_id)
 
     def captured_us(self, tile_id: TileId) -> int | None:
-        """See `TileCatalogue`."""
         row = self._row(tile_id)
         return None if row is None else int(row.captured_us[0])
 
     def content_sha256(self, tile_id: TileId) -> str | None:
-        """See `TileCatalogue`."""
         row = self._row(tile_id)
         return None if row is None else row.content_sha256[0].tobytes().hex()
 
@@ -255,15 +243,12 @@ class MemoryTileCatalogue:
         return None if key is None else state.row(key)
 
     def latest_capture_us(self) -> int:
-        """See `TileCatalogue`."""
         return self._latest_capture_us
 
     def latest_access_us(self) -> int:
-        """See `TileCatalogue`."""
         return self._latest_access_us
 
     def total_disk_bytes(self) -> int:
-        """See `TileCatalogue`."""
         return self._total_bytes
 
     def footprint_bytes(self, *, onboard_only: bool = False) -> int:

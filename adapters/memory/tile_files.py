@@ -113,12 +113,10 @@ class MemoryTileFiles:
         return "memory"
 
     def store_id(self) -> UUID | None:
-        """See `TileFiles`."""
         with self._lock:
             return self._store_id
 
     def claim(self, store_id: UUID) -> UUID:
-        """See `TileFiles`."""
         with self._lock:
             if self._store_id is None:
                 self._store_id = store_id
@@ -132,7 +130,6 @@ class MemoryTileFiles:
         return _StagedInMemory(metadata.tile_id, pixels, metadata.content_sha256)
 
     def stage_many(self, tiles: Sequence[tuple[bytes, TileMetadata]]) -> list[StagedTile | TileCacheError]:
-        """See `TileFiles`."""
         staged: list[StagedTile | TileCacheError] = []
         for pixels, metadata in tiles:
             try:
@@ -152,13 +149,11 @@ class MemoryTileFiles:
             self._sidecars[tile.tile_id] = tile.content_sha256
 
     def place_beside(self, staged: StagedTile) -> None:
-        """See `TileFiles`."""
         tile = _own(staged)
         with self._lock:
             self._beside[tile.tile_id, tile.content_sha256] = tile
 
     def take_place(self, tile_id: TileId, content_sha256: str) -> bool:
-        """See `TileFiles`."""
         with self._lock:
             tile = self._beside.pop((tile_id, content_sha256), None)
             if tile is None:
@@ -170,7 +165,6 @@ class MemoryTileFiles:
             return True
 
     def withdraw(self, staged: StagedTile) -> None:
-        """See `TileFiles`."""
         tile = _own(staged)
         with self._lock:
             if self._tiles.get(tile.tile_id) is tile:
@@ -184,7 +178,6 @@ class MemoryTileFiles:
         return nullcontext()
 
     def place_many(self, staged: Sequence[StagedTile]) -> list[StoreUnavailableError | None]:
-        """See `TileFiles`."""
         for tile in staged:
             self.place(tile)
         return [None] * len(staged)
@@ -194,22 +187,18 @@ class MemoryTileFiles:
         return MemoryTilePixelHandle.of(self._pixels(tile_id))
 
     def read(self, tile_id: TileId, timeout_s: float | None = None) -> bytes:
-        """See `TileFiles`."""
         return self._pixels(tile_id)
 
     def exists(self, tile_id: TileId) -> bool:
-        """See `TileFiles`."""
         with self._lock:
             return tile_id in self._tiles
 
     def remove(self, tile_id: TileId) -> bool:
-        """See `TileFiles`."""
         with self._lock:
             self._sidecars.pop(tile_id, None)
             return self._tiles.pop(tile_id, None) is not None
 
     def quarantine(self, tile_id: TileId) -> str | None:
-        """See `TileFiles`."""
         with self._lock:
             self._sidecars.pop(tile_id, None)
             tile = self._tiles.pop(tile_id, None)
@@ -220,7 +209,6 @@ class MemoryTileFiles:
             return kept_at
 
     def discard(self, found: FoundFile) -> bool:
-        """See `TileFiles`."""
         with self._lock:
             if found.kind is FoundKind.TILE:
                 return self._tiles.pop(found.tile_id, None) is not None
@@ -240,16 +228,13 @@ class MemoryTileFiles:
         return TileInventory.of(found)
 
     def restore_sidecar(self, tile_id: TileId, content_sha256: str) -> None:
-        """See `TileFiles`."""
         with self._lock:
             self._sidecars[tile_id] = content_sha256
 
     def content_sha256(self, tile_id: TileId) -> str:
-        """See `TileFiles`."""
         return hashlib.sha256(self._pixels(tile_id)).hexdigest()
 
     def sidecar_sha256(self, tile_id: TileId) -> str | None:
-        """See `TileFiles`."""
         with self._lock:
             return self._sidecars.get(tile_id)
 

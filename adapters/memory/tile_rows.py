@@ -48,7 +48,6 @@ class MemoryOpenRows:
         self._open = False
 
     def finish_insert(self) -> frozenset[TileId]:
-        """See `OpenRows`."""
         if not self._finished:
             self._finished = True
             for tile_id in sorted(self._tiles, key=lambda tile_id: tile_id.tile_uuid):
@@ -59,16 +58,13 @@ class MemoryOpenRows:
 
     @property
     def inserted(self) -> Mapping[TileId, TileMetadataPersistent]:
-        """See `OpenRows`."""
         return self._inserted
 
     def discard(self, tile_ids: Sequence[TileId]) -> None:
-        """See `OpenRows`."""
         for tile_id in tile_ids:
             self._inserted.pop(tile_id, None)
 
     def commit(self) -> dict[TileId, TileMetadataPersistent]:
-        """See `OpenRows`."""
         if not self._open:
             raise ValueError("the transaction has ended")
         self.finish_insert()
@@ -87,12 +83,10 @@ class MemoryOpenRow:
     is_committing: bool = False
 
     def finish_insert(self) -> None:
-        """See `OpenRow`."""
         if self.rows.finish_insert():
             raise DuplicateTileError(self.tile_id)
 
     def commit(self) -> TileMetadataPersistent:
-        """See `OpenRow`."""
         self.finish_insert()
         return self.rows.commit()[self.tile_id]
 
@@ -107,7 +101,6 @@ class MemoryOpenReplacement:
     before: TileMetadataPersistent
 
     def commit(self) -> TileMetadataPersistent:
-        """See `OpenReplacement`."""
         return self.table.replace(self.metadata, self.created_at)
 
 

@@ -15,9 +15,7 @@ class MemoryTileVersions:
         self._versions: dict[tuple[str, TilePlace], FetchedVersion] = {}
 
     def find(self, source: str, places: Sequence[TilePlace]) -> Mapping[TilePlace, FetchedVersion]:
-        """See `TileVersions`."""
         return {place: self._versions[source, place] for place in places if (source, place) in self._versions}
 
     def note(self, source: str, versions: Mapping[TilePlace, FetchedVersion]) -> None:
-        """See `TileVersions`."""
         self._versions |= {(source, place): one for place, one in versions.items()}

@@ -27,7 +27,6 @@ class MemoryUploadQueue(MemoryTileRows):
             yield UploadListEntry(tile=row, generation=1 + self._requeues[row.tile_id])
 
     def requeue(self, tile_id: TileId, at: datetime) -> int:
-        """See `UploadQueue`."""
         check_aware_utc(at, "at")
         with self._answering():
             check_requeue(tile_id, self._known(tile_id).voting_status)

@@ -46,7 +46,6 @@ class MemoryProvider:
         """Every batch that arrived, in order."""
 
     def begin(self, batch: UploadBatch) -> Callable[[], BatchAnswer]:
-        """See `ProviderLink`."""
         answer = self._answer(batch)
         return lambda: answer
 
@@ -92,14 +91,12 @@ class MemoryUploadLedger:
         self._lock = threading.Lock()
 
     def note_sent(self, request_id: UUID, tiles: Sequence[TileMetadataPersistent], at: datetime) -> None:
-        """See `UploadLedger`."""
         with self._lock:
             self._entries.extend(LedgerEntry(request_id, tile.tile_uuid, at) for tile in tiles)
 
     def note_results(
         self, request_id: UUID | None, results: Sequence[TileUploadResult], at: datetime
     ) -> None:
-        """See `UploadLedger`."""
         with self._lock:
             self._entries.extend(
                 LedgerEntry(request_id, result.tile_id.tile_uuid, at, result) for result in results

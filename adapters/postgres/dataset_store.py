@@ -56,7 +56,6 @@ class PostgresDatasetStore:
             raise DatasetConflictError(dataset.name, defined.differences(dataset))
 
     def find(self, name: str) -> Dataset:
-        """See `DatasetStore`."""
         check_kind(name, str, "name")
         if not is_dataset_name(name):  # the database takes no text with a lone surrogate or a null character
             raise UnknownDatasetError(name)
@@ -66,7 +65,6 @@ class PostgresDatasetStore:
         return _read(rows[0])
 
     def datasets(self) -> tuple[Dataset, ...]:
-        """See `DatasetStore`."""
         found = map(_read, self._database.fetch_all("reading the datasets", SELECT_DATASETS))
         return tuple(sorted(found, key=lambda dataset: dataset.name))
 

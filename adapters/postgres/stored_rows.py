@@ -61,7 +61,6 @@ class PostgresLockedRows:
         self._connection = connection
 
     def committed_among(self, tile_ids: Iterable[TileId]) -> dict[TileId, TileMetadataPersistent]:
-        """See `LockedRows`."""
         return committed_among(self._connection, tile_ids)
 
 
@@ -72,17 +71,14 @@ class PostgresStoredRows:
         self._database = database
 
     def store_id(self) -> UUID:
-        """See `TileRows`."""
         with self._database.session("reading the store's identity") as connection:
             return read_store_id(connection)
 
     def get(self, tile_id: TileId) -> TileMetadataPersistent | None:
-        """See `TileRows`."""
         rows = self._database.fetch_all(f"reading tile {tile_id}", SELECT_TILE, (tile_id.tile_uuid,))
         return read_tile(rows[0]) if rows else None
 
     def committed_among(self, tile_ids: Iterable[TileId]) -> dict[TileId, TileMetadataPersistent]:
-        """See `TileRows`."""
         with self._database.connection() as connection:
             return committed_among(connection, tile_ids)
 
@@ -99,21 +95,17 @@ class PostgresStoredRows:
         return read_catalogue(self._database)
 
     def counts(self) -> dict[tuple[TileSource, int], int]:
-        """See `TileRows`."""
         counted = self._database.fetch_all("counting the tiles", COUNT_TILES)
         return {(TileSource(source), zoom_level): count for source, zoom_level, count in counted}
 
     def counts_by_dataset(self) -> dict[str | None, int]:
-        """See `TileRows`."""
         return dict(self._database.fetch_all("counting the tiles of each dataset", COUNT_BY_DATASET))
 
     def disk_usage(self) -> DiskUsage:
-        """See `TileRows`."""
         with self._database.session("reading the disk usage") as connection:
             return read_usage(connection)
 
     def tile_runs(self) -> list[TileRun]:
-        """See `TileRows`."""
         return [TileRun(*run) for run in self._database.fetch_all("reading where tiles lie", SELECT_RUNS)]
 
     def labels(self, always_fresh: timedelta) -> Iterator[StoredLabel]:
@@ -134,7 +126,6 @@ class PostgresStoredRows:
         return (0, 0) if capture is None else (microseconds_of(capture), microseconds_of(access))
 
     def rows_without_hash(self) -> Iterator[TileId]:
-        """See `TileRows`."""
         # Nearly always none. In one go, because a cursor takes five answers of the server for that.
         incomplete = self._database.fetch_all("reading the rows without a hash", SELECT_INCOMPLETE)
         return map(read_tile_id, incomplete)
@@ -159,7 +150,6 @@ class PostgresStoredRows:
                     cursor.close()
 
     def unsettled(self, tile_ids: Iterable[TileId] | None = None) -> set[TileId]:
-        """See `TileRows`."""
         doing = "reading which replacements are not settled"
         if tile_ids is None:
             return set(map(read_tile_id, self._database.fetch_all(doing, SELECT_UNSETTLED)))
@@ -171,7 +161,6 @@ class PostgresStoredRows:
         return found
 
     def marked_missing(self) -> Iterator[TileId]:
-        """See `TileRows`."""
         # Nearly always none. In one go, because the server does not search in parallel for a cursor.
         marked = self._database.fetch_all("reading which files were missing", SELECT_MARKED_MISSING)
         return map(read_tile_id, marked)

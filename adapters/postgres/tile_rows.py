@@ -74,7 +74,6 @@ class PostgresTileRows(PostgresStoredRows):
 
     @contextmanager
     def insert(self, metadata: TileMetadata, created_at: datetime) -> Iterator[PostgresOpenRow]:
-        """See `TileRows`."""
         stored = TileMetadataPersistent.of(metadata, created_at=created_at)
         with TileTransaction(self._database, self._ceilings) as transaction:
             yield PostgresOpenRow(transaction, stored)
@@ -93,7 +92,6 @@ class PostgresTileRows(PostgresStoredRows):
     def amend(
         self, tile_id: TileId, captured_at: datetime, freshness_label: FreshnessLabel
     ) -> TileMetadataPersistent:
-        """See `TileRows`."""
         check_aware_utc(captured_at, "captured_at")
         doing = f"amending the capture date of tile {tile_id}"
         with TileTransaction(self._database) as transaction:
@@ -111,7 +109,6 @@ class PostgresTileRows(PostgresStoredRows):
 
     @contextmanager
     def replacing(self, metadata: TileMetadata, created_at: datetime) -> Iterator[PostgresOpenReplacement]:
-        """See `TileRows`."""
         check_aware_utc(created_at, "created_at")
         tile_id = metadata.tile_id
         with TileTransaction(self._database, self._ceilings) as transaction:
@@ -126,7 +123,6 @@ class PostgresTileRows(PostgresStoredRows):
 
     @contextmanager
     def settling(self, tile_id: TileId) -> Iterator[TileMetadataPersistent | None]:
-        """See `TileRows`."""
         doing = f"settling tile {tile_id}"
         tile_uuid = tile_id.tile_uuid
         with self._tile_locked(tile_id, doing) as connection:
@@ -206,7 +202,6 @@ class PostgresTileRows(PostgresStoredRows):
 
     @contextmanager
     def locked(self, timeout_s: float) -> Iterator[PostgresLockedRows]:
-        """See `TileRows`."""
         doing = f"waiting {timeout_s:g} s for every writer to finish"
         timeout = f"{max(1, round(timeout_s * 1000))}ms"
         with TileTransaction(self._database) as transaction:
@@ -218,14 +213,12 @@ class PostgresTileRows(PostgresStoredRows):
             yield PostgresLockedRows(transaction.connection)
 
     def mark_files_missing(self, tile_ids: Iterable[TileId], at: datetime) -> None:
-        """See `TileRows`."""
         check_aware_utc(at, "at")
         for batch in batches(tile_ids):
             with self._database.connection() as connection, translate_errors("noting missing files"):
                 connection.execute(UPDATE_FILES_MISSING, (at, [t.tile_uuid for t in batch]))
 
     def mark_files_present(self, tile_ids: Iterable[TileId]) -> None:
-        """See `TileRows`."""
         for batch in batches(tile_ids):
             with self._database.connection() as connection, translate_errors("noting files that are back"):
                 connection.execute(UPDATE_FILES_PRESENT, ([t.tile_uuid for t in batch],))

@@ -102,7 +102,6 @@ class PostgresUploadLedger:
         self._database = database
 
     def note_sent(self, request_id: UUID, tiles: Sequence[TileMetadataPersistent], at: datetime) -> None:
-        """See `UploadLedger`."""
         check_aware_utc(at, "at")
         values = {
             "request_id": request_id,
@@ -117,7 +116,6 @@ class PostgresUploadLedger:
     def note_results(
         self, request_id: UUID | None, results: Sequence[TileUploadResult], at: datetime
     ) -> None:
-        """See `UploadLedger`."""
         check_aware_utc(at, "at")
         values = {
             "request_id": request_id,

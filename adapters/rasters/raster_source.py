@@ -90,7 +90,6 @@ class RasterSource:
         return range(self._footprint.coarsest, self._finest + 1)
 
     def extent(self, zoom_level: int) -> GridRange | None:
-        """See `ImagerySource`."""
         if zoom_level not in self.zooms():
             return None
         return range_around(self._footprint.ranges(zoom_level))

@@ -16,7 +16,6 @@ class SimplejpegDecoder:
     """
 
     def decode(self, pixels: bytes) -> DecodedPicture:
-        """See `PictureDecoder`."""
         try:
             # Brightness alone is half the work, and all of the scan is read for it.
             grey = simplejpeg.decode_jpeg(pixels, "GRAY")

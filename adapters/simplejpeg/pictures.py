@@ -34,11 +34,9 @@ class TilePictureCodec:
     tile_size_pixels: int
 
     def decode(self, jpeg: bytes) -> Picture:
-        """See `PictureCodec`."""
         picture: Picture = decode_tile_picture(jpeg, self.tile_size_pixels)[0]
         return picture
 
     def encode(self, picture: Picture) -> bytes:
-        """See `PictureCodec`."""
         encoded: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(picture), JPEG_QUALITY, "RGB", "420")
         return encoded

@@ -111,11 +111,9 @@ class TileServiceSource:
         return 1.0 / self._limits.requests_per_second
 
     def zooms(self) -> Sequence[int]:
-        """See `ImagerySource`."""
         return sorted(self._extents)
 
     def extent(self, zoom_level: int) -> GridRange | None:
-        """See `ImagerySource`."""
         return self._extents.get(zoom_level)
 
     def places(self, within: GridRange) -> Sequence[FoundPlace]:

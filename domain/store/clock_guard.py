@@ -62,7 +62,6 @@ class ClockGuard:
         self._from, self._until = LATEST, EARLIEST
 
     def now(self) -> datetime:
-        """See `Clock`."""
         return self._trusted(self._clock.now())
 
     def _trusted(self, reading: datetime) -> datetime:
@@ -98,11 +97,9 @@ class ClockGuard:
         return first if known_us > _LATEST_US else max(first, timestamp_of(known_us) + MICROSECOND)
 
     def monotonic(self) -> float:
-        """See `Clock`."""
         return self._clock.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """See `Clock`."""
         self._clock.sleep(seconds)
 
     def _tell(self, former: ClockFault | None, doubt: ClockFault | None) -> None:

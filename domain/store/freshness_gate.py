@@ -47,7 +47,6 @@ class SectorListJudge:
     default_classification: SectorClassification
 
     def verdict_on(self, tile_id: TileId, captured_us: int, now: datetime) -> FreshnessVerdict:
-        """See `TileJudge`."""
         sectors = self.sector_index.sectors_intersecting(tile_id.bbox)
         return judge_freshness(
             tile_id, timestamp_of(captured_us), now, sectors, self.rules, self.default_classification
@@ -61,7 +60,6 @@ class StrictestJudge:
     judges: tuple[TileJudge, ...]
 
     def verdict_on(self, tile_id: TileId, captured_us: int, now: datetime) -> FreshnessVerdict:
-        """See `TileJudge`."""
         return max((judge.verdict_on(tile_id, captured_us, now) for judge in self.judges), key=strictness)
 
 

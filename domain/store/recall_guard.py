@@ -33,11 +33,9 @@ class NoRecalls:
     """A `RecallSource` that never has a list."""
 
     def mark(self) -> Hashable:
-        """See `RecallSource`."""
         return None
 
     def read(self) -> RecallInForce | None:
-        """See `RecallSource`."""
         return None
 
 

@@ -98,7 +98,6 @@ class PendingTileUploader:
         self.suspicions = Suspicions(limits=limits or BatchLimits())
 
     def upload_pending_tiles(self, request: UploadRequest) -> UploadBatchReport:
-        """See `TileUploader`."""
         check_kind(request, UploadRequest, "request")
         return _Pass(self, request).run()
 

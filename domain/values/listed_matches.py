@@ -27,11 +27,9 @@ class ListedMatches(Sequence[CatalogueEntry]):
 
     @property
     def keys(self) -> Keys:
-        """See `CatalogueMatches`."""
         return self._keys
 
     def tile_ids(self) -> list[TileId]:
-        """See `CatalogueMatches`."""
         return [entry.tile_id for entry in self._entries]
 
     def __len__(self) -> int:
