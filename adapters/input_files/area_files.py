@@ -11,6 +11,7 @@ import attrs
 from ...domain.values.areas import Area
 from ...domain.values.corridors import Corridor
 from ...domain.values.counted import counted
+from ...domain.values.number_texts import read_decimals
 from ...domain.values.routes import Route
 from ...domain.values.shapes import Shape
 from ...domain.values.tile_grid import Bbox
@@ -128,9 +129,8 @@ def parse_boxes(text: str) -> tuple[Bbox, ...] | None:
 
     Raises `ValueError` for numbers that are no box.
     """
-    parts = text.split(",")
     try:
-        west, south, east, north = (float(part) for part in parts)
+        west, south, east, north = read_decimals(text, 4)
     except ValueError:
         return None
     if west > east and east >= -180.0 and west <= 180.0:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ..arguments import WholeRange
 from ..command import command
 from ..errors import BadInputError
 from ..output import json_option
@@ -15,10 +16,10 @@ from .base_keys import list_facts, print_list
 @command('aerotile base keys make keys-2.json --number 2 --threshold 1 --key "$(cat new.key.pub)"')
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
-    "--number", required=True, type=click.IntRange(1, 10**18 - 1), help="Above those of all lists before."
+    "--number", required=True, type=WholeRange(1, 10**18 - 1), help="Above those of all lists before."
 )
 @click.option(
-    "--threshold", required=True, type=click.IntRange(1, 100), help="How many of the keys must sign a base."
+    "--threshold", required=True, type=WholeRange(1, 100), help="How many of the keys must sign a base."
 )
 @click.option(
     "--key",

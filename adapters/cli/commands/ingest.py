@@ -17,7 +17,7 @@ from ....domain.values.tiles import TileSource
 from ...input_files.folder_notes import read_folder_notes
 from ...input_files.tile_folder import FolderProblem, TileFolder, count_outside, scan_tile_folder
 from ...input_files.tile_scheme import TileScheme, settle_scheme
-from ..arguments import EXISTING_FOLDER, zoom
+from ..arguments import EXISTING_FOLDER, WholeRange, zoom
 from ..capture_times import CaptureTimeOptions, ChosenTimes, add_capture_time_options
 from ..command import command
 from ..contest_options import ContestOptions, dataset_option, gather_contests, keep_option
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--batch-size",
-    type=click.IntRange(1, 4096),
+    type=WholeRange(1, 4096),
     default=256,
     show_default=True,
     help="Tiles that become durable together.",

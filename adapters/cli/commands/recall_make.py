@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..arguments import EXISTING_FILE, box, capture_range, near, zoom
+from ..arguments import EXISTING_FILE, WholeRange, box, capture_range, near, zoom
 from ..command import command
 from ..errors import BadInputError, as_bad_input
 from ..output import json_option
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 )
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
-    "--number", required=True, type=click.IntRange(1, 10**18 - 1), help="Above those of all lists before."
+    "--number", required=True, type=WholeRange(1, 10**18 - 1), help="Above those of all lists before."
 )
 @click.option("--reason", required=True, help="One line for the persons who meet the refusal.")
 @click.option("--digest", "digests", multiple=True, metavar="SHA256", help="Tiles with these bytes.")

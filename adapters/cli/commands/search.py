@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from ..arguments import EXISTING_FILE, corridor, near, zoom
+from ..arguments import EXISTING_FILE, WholeRange, corridor, near, zoom
 from ..command import command
 from ..errors import BadInputError
 from ..output import json_option, write_json, write_line, write_table
@@ -30,9 +30,7 @@ The file is written by
 """,
 )
 @click.argument("file", type=EXISTING_FILE)
-@click.option(
-    "-k", "count", type=click.IntRange(1, 10_000), default=5, show_default=True, help="How many tiles."
-)
+@click.option("-k", "count", type=WholeRange(1, 10_000), default=5, show_default=True, help="How many tiles.")
 @click.option(
     "--near",
     "prior",
