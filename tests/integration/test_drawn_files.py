@@ -200,8 +200,14 @@ def test_a_corridor_needs_a_line(drawn: Any) -> None:
         assert "leave the corridor out" in str(caught.value.remedy)
 
 
+def test_a_box_whose_west_and_east_are_exchanged_is_no_belt_around_the_world() -> None:
+    with pytest.raises(ValueError, match=r"begins east of its end and reaches 359\.6 degrees"):
+        parse_boxes("11.8,48.0,11.4,48.3")
+
+
 def test_a_box_over_the_antimeridian_is_two() -> None:
     assert parse_boxes("170,-10,-170,10") == (Bbox(-10, 170, 10, 180), Bbox(-10, -180, 10, -170))
+    assert parse_boxes("90,-10,-90,10") == (Bbox(-10, 90, 10, 180), Bbox(-10, -180, 10, -90))
     assert parse_boxes("route.kml") is None
     with pytest.raises(ValueError, match="min_lat"):
         parse_boxes("0,10,1,5")
