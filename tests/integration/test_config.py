@@ -224,6 +224,18 @@ def test_a_named_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert "AEROTILE_CONFIG" in str(error)
 
 
+def test_an_empty_name_of_the_file_is_refused_and_no_flight_without_it_begins(tmp_path: Path) -> None:
+    (tmp_path / "aerotile.toml").write_text("[index]\nm = 16")
+    error = refusal(tmp_path, AEROTILE_CONFIG="")
+    assert error.explained.startswith("variable AEROTILE_CONFIG is empty — ")
+
+
+def test_a_variable_whose_name_has_two_lines_is_refused_on_one(tmp_path: Path) -> None:
+    error = refusal(tmp_path, **{"AEROTILE_INDEX\nM": "1"})
+    assert str(error) == r"unknown variable AEROTILE_INDEX\nM, in the environment"
+    assert error.explained.isprintable()
+
+
 @pytest.mark.parametrize(
     ("variable", "text"),
     [
