@@ -41,18 +41,14 @@ class Runtime(UploadParts, RecallParts, ReadinessParts, BuildingParts, HealthPar
     """Everything that one configuration composes; a context manager that closes it."""
 
     def index_agreement(self) -> tuple[IndexAgreement, ChangedTiles | None] | None:
-        """Compare the index in use with the committed tiles; None where there is no index to compare.
-
-        Beside the agreement what `changed_in_index` says.
+        """See `compare_searched_index`; None where there is no index to compare.
 
         Whether the index can be used at all is for `check_index`. Raises `StoreUnavailableError`.
         """
         try:
-            keys, variants = self.searched_index.tile_keys()
-            changed = self.changed_in_index()
+            return self.compare_searched_index()
         except (DescriptorModelError, IndexUnavailableError, RuntimeNotAvailableError):
             return None
-        return self.compare_index(keys, variants), changed
 
     def __enter__(self) -> Runtime:
         return self
