@@ -104,7 +104,7 @@ def ingest(
     A tile that the store holds with other content is refused or contested. With --replace newer imagery takes
     its place, and imagery as old or older is refused by name.
     """
-    check_map_file(map_file)
+    check_map_file(map_file, session.config)
     chosen = capture_times.read()
     dataset = contests.dataset
     if chosen.times is None and dataset is None:

@@ -97,7 +97,7 @@ def ready(
     from ...readiness_facts import readiness_facts
     from ..readiness_lines import no_go_line, print_readiness
 
-    check_map_file(map_file)
+    check_map_file(map_file, session.config)
     with session.existing_runtime("base") as runtime:
         plan, files = _plan(
             route_file, diversion_files, half_width_m, zoom_levels, take_off, speed_m_s, runtime.clock.now()

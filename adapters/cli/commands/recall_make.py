@@ -10,6 +10,7 @@ import click
 from ..arguments import EXISTING_FILE, WholeRange, box, capture_range, near, zoom
 from ..command import command
 from ..errors import BadInputError, as_bad_input
+from ..new_files import check_new_file
 from ..output import json_option
 from ..session import Session
 from .recall import list_facts, print_list
@@ -103,6 +104,7 @@ def make(
     from ...recall_lists.lists import RECALL_LIST_FILES, look_into_list, write_list
     from ...signatures import Trust
 
+    check_new_file(file, session.config)
     areas = [*boxes, *(shape for circle in circles for shape in circle.shapes), *_shapes_of(shapes)]
     if zooms and not areas:
         raise BadInputError(
@@ -118,11 +120,8 @@ def make(
         )
     except ValueError as error:
         raise BadInputError(str(error), remedy="correct it; no file was written") from error
-    try:
-        with as_bad_input(RecallListError):
-            write_list(file, recalls)
-    except FileExistsError as error:
-        raise BadInputError(f"{file} is there already", remedy="name a new file") from error
+    with as_bad_input(RecallListError):
+        write_list(file, recalls)
     written, _ = look_into_list(RECALL_LIST_FILES.read(file), Trust((), 1), str(file))
     print_list(list_facts(written, threshold=1, trusted=False), as_json=as_json)
 

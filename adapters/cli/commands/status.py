@@ -43,7 +43,7 @@ def status(session: Session, map_file: Path | None, as_json: bool) -> None:
     they were written, each as of that time. When a part does not answer, its reason and the other parts are
     shown, and the exit code is 1. Passwords are never shown.
     """
-    check_map_file(map_file)
+    check_map_file(map_file, session.config)
     with session.existing_runtime("base") as runtime:
         has_store = session.config.has_store
         if map_file is not None and not has_store:
