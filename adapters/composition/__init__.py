@@ -85,9 +85,10 @@ def close_runtimes() -> None:
     """Close all that the factories opened in this process: stores, index, uploaders, flight record, database.
 
     Runs at the interpreter's exit too. Afterwards the factories open anew; what they returned before is
-    closed. Flushes access times and the flight record, and stops the embedded database unless another process
-    uses it. Waits at most 5 s for a flight record's disk that hangs, and 60 s for the embedded database. In a
-    forked child it closes only what the child itself opened.
+    closed, but for the tiles of a sealed base, which stay readable. Flushes access times and the flight
+    record, and stops the embedded database unless another process uses it. Waits at most 5 s for a
+    flight record's disk that hangs, and 60 s for the embedded database. In a forked child it closes only what
+    the child itself opened.
     """
     with _runtimes_lock:
         mine = [key for key in _runtimes if key[0] == os.getpid()]

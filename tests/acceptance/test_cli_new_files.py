@@ -37,14 +37,3 @@ def test_no_file_is_made_among_the_files_of_the_store(
     result = call(*(str(place) if part == "FILE" else part for part in arguments))
     assert (result.code, "a folder of the store's own files" in result.error) == (BAD_CALL, True)
     assert list(place.parent.iterdir()) == []
-
-
-@pytest.mark.parametrize("work", ["aerotile-data/tiles/work", "aerotile-data/index"])
-def test_no_build_works_among_the_files_of_the_store(call: Call, tmp_path: Path, work: str) -> None:
-    (tmp_path / "plan.toml").write_text(
-        f'sources = ["xyz"]\nzooms = [5]\nwork = "{work}"\narea = ["11.4,48.0,11.8,48.3"]\n'
-        'captured_at = 2024-05-01\n[describe]\nmodel = "network.onnx"\n'
-    )
-    result = call("build", "plan.toml")
-    assert (result.code, "a folder of the store's own files" in result.error) == (BAD_CALL, True)
-    assert not (tmp_path / work).exists()

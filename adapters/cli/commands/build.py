@@ -21,7 +21,6 @@ from ..arguments import EXISTING_FILE, WholeRange
 from ..command import command
 from ..errors import BadInputError, JobFailedError, as_bad_input
 from ..estimates import refuse_beside_estimate
-from ..new_files import refuse_own_folders
 from ..output import in_words, json_option, write_json, write_line
 from ..progress import phase_bars
 from ..session import Session
@@ -108,7 +107,6 @@ def build(
         raise BadInputError("--workers and --scheduler contradict each other", remedy="give one of them")
     if only_estimate:
         refuse_beside_estimate(number=number, workers=workers, scheduler=scheduler, leave_out=leave_out)
-    refuse_own_folders(plan.work, session.config)
     area, outside_area = _area(plan)
     with session.runtime() as runtime:
         with ExitStack() as stack:
