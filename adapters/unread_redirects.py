@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx
 
 _ASIDE = "Aerotile-Location"
+_REDIRECTS = (301, 302, 303, 307, 308)
 
 
 async def set_location_aside(response: httpx.Response) -> None:
@@ -14,7 +15,7 @@ async def set_location_aside(response: httpx.Response) -> None:
         response.headers[_ASIDE] = location
 
 
-def location_of(headers: httpx.Headers) -> str | None:
-    """The `Location` of an answer that passed the hook, as the server wrote it."""
+def location_of(status: int, headers: httpx.Headers) -> str | None:
+    """Where an answer that passed the hook redirects to, as the server wrote it; None for another answer."""
     location: str | None = headers.get(_ASIDE)
-    return location
+    return location if status in _REDIRECTS else None

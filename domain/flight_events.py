@@ -33,7 +33,7 @@ class EventKind(str, Enum):
     """The kinds of event; c6 is the tile cache, c11 the uploader, c0 the recorder itself."""
 
     RECORDER_DROPPED = "c0.recorder.dropped"
-    """The queue was full and events were dropped."""
+    """Events were lost; the reason says whether the queue was full, or they were none."""
     WRITE = "c6.write"
     """A tile was committed."""
     WRITE_FAILED = "c6.write_failed"

@@ -255,6 +255,6 @@ def recalled_event(call: str, in_force: RecallList | None, tile_ids: Sequence[Ti
     )
 
 
-def recorder_dropped_event(dropped: int) -> FlightEvent:
-    """The recorder's queue was full and it lost events rather than block its caller."""
-    return FlightEvent(EventKind.RECORDER_DROPPED, "queue_full", {"dropped": dropped})
+def recorder_dropped_event(reason_code: str, dropped: int) -> FlightEvent:
+    """The recorder lost events rather than block its caller or fail it."""
+    return FlightEvent(EventKind.RECORDER_DROPPED, reason_code, {"dropped": dropped})

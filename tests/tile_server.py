@@ -180,7 +180,7 @@ class TileServer:
             headers = {name: value for name, value in named.items() if value is not None}
             known = request.headers.get("If-None-Match"), request.headers.get("If-Modified-Since")
             if any(value in known for value in headers.values()):
-                _send(request, 304, b"", headers)
+                _send(request, 304, b"", headers | {"Location": "http://elsewhere.example/"})
                 return
             with self._lock:
                 self.served[path] += 1

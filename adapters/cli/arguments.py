@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import click
@@ -46,6 +46,28 @@ def moment(text: str) -> datetime:
 
 
 @_argument
+def decimal(text: str) -> float:
+    """Read a number; see `read_decimal`."""
+    from ...domain.values.number_texts import read_decimal
+
+    return read_decimal(text)
+
+
+class WholeRange(click.IntRange):
+    """Whole numbers of a range; see `read_whole`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """See `click.IntRange`."""
+        from ...domain.values.number_texts import read_whole
+
+        try:
+            whole: int = super().convert(read_whole(value) if isinstance(value, str) else value, param, ctx)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return whole
+
+
+@_argument
 def zoom(text: str) -> int:
     """Read a zoom level within 0..22."""
     from ..input_files.quantities import parse_zoom
@@ -61,10 +83,11 @@ def generation_name(text: str) -> str:
 @_argument
 def box(text: str) -> Bbox:
     """Read `MIN_LON,MIN_LAT,MAX_LON,MAX_LAT` in degrees, the order of GeoJSON and OGC."""
+    from ...domain.values.number_texts import read_decimals
     from ...domain.values.tile_grid import Bbox
 
     try:
-        min_lon, min_lat, max_lon, max_lat = (float(part) for part in text.split(","))
+        min_lon, min_lat, max_lon, max_lat = read_decimals(text, 4)
     except ValueError:
         raise ValueError(f"a box is MIN_LON,MIN_LAT,MAX_LON,MAX_LAT in degrees, got {text!r}") from None
     return Bbox(min_lat, min_lon, max_lat, max_lon)
@@ -74,14 +97,16 @@ def box(text: str) -> Bbox:
 def near(text: str) -> Area:
     """Read `LAT,LON,RADIUS`: a place in degrees and a distance such as `5km` or `800m`."""
     from ...domain.values.areas import Area
+    from ...domain.values.number_texts import read_decimals
     from ..input_files.quantities import parse_distance
 
     try:
-        lat, lon, radius = text.split(",")
-        place = float(lat), float(lon), parse_distance(radius)
+        place, _, radius = text.rpartition(",")
+        lat, lon = read_decimals(place, 2)
+        radius_m = parse_distance(radius)
     except ValueError:
         raise ValueError(f"a prior is LAT,LON,RADIUS such as 48.1,11.6,5km, got {text!r}") from None
-    return Area.around(*place)
+    return Area.around(lat, lon, radius_m)
 
 
 @_argument
@@ -123,10 +148,11 @@ def zooms(text: str) -> tuple[int, ...]:
 
 def headings(text: str) -> tuple[int, ...]:
     """Read headings in degrees with commas between, such as `0,90,180,270`."""
+    from ...domain.values.number_texts import read_whole
     from ...domain.values.pictures import check_headings
 
     try:
-        return check_headings([int(part) for part in text.split(",")])
+        return check_headings([read_whole(part.strip()) for part in text.split(",")])
     except ValueError as error:
         raise click.BadParameter(f"{error}, in {text!r}") from None
 

@@ -12,11 +12,13 @@ import click
 
 from ...domain.values.counted import counted
 from .errors import BadInputError
+from .new_files import refuse_own_folders
 from .output import write_line
 
 if TYPE_CHECKING:
     from ...domain.values.coverage import ZoomCoverage
     from ...domain.values.tile_grid import Bbox
+    from ..config.settings import AerotileConfig
 
 FC = TypeVar("FC", bound=Callable[..., Any])
 """What a decorator of click takes and gives back."""
@@ -36,7 +38,7 @@ def drawing_option(what: str) -> Callable[[FC], FC]:
 map_option = drawing_option("the ground that is covered")
 
 
-def check_map_file(map_file: Path | None) -> None:
+def check_map_file(map_file: Path | None, config: AerotileConfig) -> None:
     """Raise `BadInputError` where no map can be written, before a long job begins."""
     if map_file is None:
         return
@@ -47,6 +49,7 @@ def check_map_file(map_file: Path | None) -> None:
             f"{map_file} can't be written: {map_file.parent} is no folder that this user may write to",
             remedy="name a file in another folder",
         )
+    refuse_own_folders(map_file, config)
 
 
 def coverage_facts(coverage: Sequence[ZoomCoverage]) -> list[dict[str, Any]]:

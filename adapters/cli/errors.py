@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 import click
 
 from ...domain.errors import AerotileError, ConfigurationError
+from ...domain.values.visible_text import visible
 from ..input_files.errors import InputFileError
 
 JOB_FAILED = 1
@@ -56,11 +57,6 @@ class OutputClosedError(Exception):
 def one_line(text: str) -> str:
     """The text on one line; characters that could steer a terminal are escaped."""
     return visible(" ".join(text.split()))
-
-
-def visible(text: str) -> str:
-    """The text; characters that could steer a terminal, or begin a line, are escaped."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def report(error: Exception, *, debug: bool, redacted: Callable[[str], str]) -> int:

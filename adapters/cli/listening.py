@@ -11,6 +11,7 @@ import click
 
 from ...domain.errors import RuntimeNotAvailableError
 from ..files.atomic_file import atomic_file
+from .arguments import WholeRange
 
 _host = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 _port_file = click.option(
@@ -23,7 +24,7 @@ _port_file = click.option(
 def listening_options(*, port: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The three options, as the parameters `host`, `port` (default `port`) and `port_file`."""
     port_option = click.option(
-        "--port", type=click.IntRange(0, 65535), default=port, show_default=True, help="0: any free port."
+        "--port", type=WholeRange(0, 65535), default=port, show_default=True, help="0: any free port."
     )
     return lambda function: _host(port_option(_port_file(function)))
 

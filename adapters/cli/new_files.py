@@ -11,17 +11,13 @@ if TYPE_CHECKING:
     from ..config.settings import AerotileConfig
 
 
-def check_new_file(path: Path, config: AerotileConfig | None = None) -> None:
-    """Raise `BadInputError` where the file can't be made: it is there already, or its folder is not.
-
-    With a `config` also where it would lie among the files of the store at the root.
-    """
+def check_new_file(path: Path, config: AerotileConfig) -> None:
+    """Raise `BadInputError` where no file can be made: it is there, its folder is not, or is the store's."""
     if path.exists() or path.is_symlink():
         raise BadInputError(f"{path} is there, and nothing is replaced", remedy="name another, or remove it")
     if not path.absolute().parent.is_dir():
         raise BadInputError(f"no folder {path.absolute().parent}", remedy="make it, or name another")
-    if config is not None:
-        refuse_own_folders(path, config)
+    refuse_own_folders(path, config)
 
 
 def refuse_own_folders(path: Path, config: AerotileConfig) -> None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...domain.values.counted import counted
-from .errors import JobFailedError, OutputClosedError, visible
+from ...domain.values.visible_text import visible
+from .errors import JobFailedError, OutputClosedError
 
 if TYPE_CHECKING:
     from ..recorder.reader import RecordReader

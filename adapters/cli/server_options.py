@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from .arguments import EXISTING_FILE
+from .arguments import EXISTING_FILE, WholeRange, decimal
 from .errors import BadInputError
 from .option_groups import gather
 
@@ -20,11 +19,8 @@ if TYPE_CHECKING:
 
 
 def _rate(text: str) -> float:
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = math.nan
-    if not 0 < rate < math.inf:
+    rate = decimal(text)
+    if rate <= 0:
         raise click.BadParameter(f"a rate is a number of requests a second above 0, got {text!r}")
     return rate
 
@@ -43,7 +39,7 @@ _requests_per_second = click.option(
 )
 _connections = click.option(
     "--connections",
-    type=click.IntRange(1, 64),
+    type=WholeRange(1, 64),
     metavar="N",
     help="Connections to a server, at most.  [default: 4]",
 )

@@ -41,18 +41,14 @@ class Runtime(UploadParts, RecallParts, ReadinessParts, BuildingParts, HealthPar
     """Everything that one configuration composes; a context manager that closes it."""
 
     def index_agreement(self) -> tuple[IndexAgreement, ChangedTiles | None] | None:
-        """Compare the index in use with the committed tiles; None where there is no index to compare.
-
-        Beside the agreement what `changed_in_index` says.
+        """See `compare_searched_index`; None where there is no index to compare.
 
         Whether the index can be used at all is for `check_index`. Raises `StoreUnavailableError`.
         """
         try:
-            keys, variants = self.searched_index.tile_keys()
-            changed = self.changed_in_index()
+            return self.compare_searched_index()
         except (DescriptorModelError, IndexUnavailableError, RuntimeNotAvailableError):
             return None
-        return self.compare_index(keys, variants), changed
 
     def __enter__(self) -> Runtime:
         return self
@@ -89,9 +85,10 @@ def close_runtimes() -> None:
     """Close all that the factories opened in this process: stores, index, uploaders, flight record, database.
 
     Runs at the interpreter's exit too. Afterwards the factories open anew; what they returned before is
-    closed. Flushes access times and the flight record, and stops the embedded database unless another process
-    uses it. Waits at most 5 s for a flight record's disk that hangs, and 60 s for the embedded database. In a
-    forked child it closes only what the child itself opened.
+    closed, but for the tiles of a sealed base, which stay readable. Flushes access times and the flight
+    record, and stops the embedded database unless another process uses it. Waits at most 5 s for a
+    flight record's disk that hangs, and 60 s for the embedded database. In a forked child it closes only what
+    the child itself opened.
     """
     with _runtimes_lock:
         mine = [key for key in _runtimes if key[0] == os.getpid()]

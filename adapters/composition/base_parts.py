@@ -19,10 +19,8 @@ from ...domain.store.clock_guard import ClockGuard, KnownTimes, latest_known
 from ...domain.store.freshness_gate import FreshnessGate, judge_stored
 from ...domain.store.layered_store import LayeredTileStore
 from ...domain.store.tile_store import FileBackedTileStore
-from ...domain.values.catalogue_entries import Keys
 from ...domain.values.pixels import TilePixelHandle
 from ...domain.values.sectors import SectorClassification
-from ...domain.values.tile_key import VariantTable
 from ...domain.values.tiles import TileId
 from ..config.settings import BaseMemory, BaseVerify, BudgetConfig
 
@@ -180,13 +178,6 @@ class BaseParts(StoreParts):
         for tile_id in tile_ids:
             if self.sealed_store.tile_exists(tile_id):
                 raise SealedTileError(tile_id)
-
-    def _stored_keys(self) -> list[tuple[Keys, VariantTable]]:
-        stored = super()._stored_keys() if self.config.has_store else []
-        if not self.flies_by_base:
-            return stored
-        base = self.mapped_base
-        return [*stored, (base.tile_keys(), base.signed.manifest.variants)]
 
     @cached_property
     def sealed_store(self) -> SealedTileStore:

@@ -11,7 +11,13 @@ import numpy as np
 
 from ...domain.errors import BaseSealError
 from ...domain.lookups.searchable_index import SearchableIndex
-from ...domain.policies.index_agreement import ChangedTiles, DescribedContents, changed_tiles
+from ...domain.policies.index_agreement import (
+    ChangedTiles,
+    DescribedContents,
+    IndexAgreement,
+    changed_tiles,
+    compare_index,
+)
 from ...domain.values.catalogue_entries import CatalogueColumns, Keys
 from ...domain.values.counted import counted
 from ...domain.values.tile_key import VariantTable
@@ -69,27 +75,31 @@ class SealingParts(BaseTools, IndexParts):
         )
         return self._closing(index, index.close)
 
-    def changed_tiles(self, contents: DescribedContents) -> ChangedTiles:
-        """Compare the bytes that were described with those that can be read; see `changed_tiles`.
+    def compare_index(
+        self, keys: Keys, variants: VariantTable, contents: DescribedContents | None
+    ) -> tuple[IndexAgreement, ChangedTiles | None]:
+        """Compare tile keys, and the bytes that were described, with the tiles that can be read.
 
-        Opens no store. Raises `StoreUnavailableError`, `BaseUnavailableError`.
+        See `compare_index` and `changed_tiles`; None without `contents`. Opens no store. Raises
+        `StoreUnavailableError`, `BaseUnavailableError`.
         """
         layers = [self._columns_of_base()] if self.flies_by_base else []
         if self.config.has_store:
             layers.append(self.rows.catalogue())
-        return changed_tiles(contents, layers)
+        agreement = compare_index(keys, variants, *((columns.keys, table) for columns, table in layers))
+        return agreement, None if contents is None else changed_tiles(contents, layers)
 
-    def changed_in_index(self) -> ChangedTiles | None:
-        """The tiles whose descriptors in the index in use were made from other bytes than can be read now.
+    def compare_searched_index(self) -> tuple[IndexAgreement, ChangedTiles | None]:
+        """Compare the index that a flight searches with the tiles that can be read.
 
-        None where the index does not say from which bytes they were made. Opens no store. Raises as
-        `searched_index` and `changed_tiles` do.
+        None where it does not say from which bytes its descriptors were made. Raises as `searched_index` and
+        `compare_index` do.
         """
         sealed = self.sealed_index
         if sealed is not None:
-            return changed_in_base(sealed)
-        contents = self.descriptor_index.contents()
-        return None if contents is None else self.changed_tiles(contents)
+            return self.compare_index(*sealed.tile_keys(), None)[0], changed_in_base(sealed)
+        index = self.descriptor_index
+        return self.compare_index(*index.tile_keys(), index.contents())
 
     def _columns_of_base(self) -> tuple[CatalogueColumns, VariantTable]:
         columns = CatalogueColumns.of_table(self.mapped_base.checked_facts())

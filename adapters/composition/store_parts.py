@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from ...domain.intake.take_in_tiles import TileIntake
 from ...domain.policies.clock_trust import ClockFault, find_clock_fault
 from ...domain.policies.freshness import FreshnessGrounds
-from ...domain.policies.index_agreement import IndexAgreement, compare_index
 from ...domain.policies.jpeg import JpegWalk
 from ...domain.ports.tile_catalogue import TileCatalogue
 from ...domain.ports.tile_store import AmendedTile
@@ -31,8 +30,6 @@ from ...domain.store.pin_tiles import pin_tiles
 from ...domain.store.tile_store import FileBackedTileStore
 from ...domain.store.tile_store_parts import TileStoreParts
 from ...domain.store.write_batches import IN_FLIGHT
-from ...domain.values.catalogue_entries import Keys
-from ...domain.values.tile_key import VariantTable
 from ...domain.values.tiles import TileId, TileMetadataPersistent
 from ..background import BackgroundTask
 
@@ -226,18 +223,6 @@ class StoreParts(DatabaseParts):
         from ..fetched_versions import FetchedVersions
 
         return FetchedVersions(self.config.root)
-
-    def compare_index(self, keys: Keys, variants: VariantTable) -> IndexAgreement:
-        """Compare an index's tile keys with the tiles that can be read; see `compare_index`.
-
-        Opens no store.
-        """
-        return compare_index(keys, variants, *self._stored_keys())
-
-    def _stored_keys(self) -> list[tuple[Keys, VariantTable]]:
-        """The keys of the tiles that can be read, each list with the table of its flights."""
-        columns, variants = self.rows.catalogue()
-        return [(columns.keys, variants)]
 
     def pin_tiles(self, tile_ids: Sequence[TileId], *, pinned: bool) -> list[TileId]:
         """Pin the tiles or lift their pins, all or none; see `pin_tiles`. Opens no store."""

@@ -87,7 +87,11 @@ def read_config(
 def _choose_file(environment: Mapping[str, str], folder: Path, file: Path | None) -> Path | None:
     if file is not None:
         chosen, named_by = _path(file, "file"), "option --config"
-    elif environment.get(FILE_VARIABLE):
+    elif environment.get(FILE_VARIABLE) == "":
+        raise ConfigurationError(
+            f"variable {FILE_VARIABLE} is empty", remedy="let it name the configuration file, or unset it"
+        )
+    elif FILE_VARIABLE in environment:
         chosen, named_by = Path(environment[FILE_VARIABLE]), f"variable {FILE_VARIABLE}"
     else:
         default = folder / DEFAULT_FILE

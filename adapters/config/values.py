@@ -9,6 +9,7 @@ from typing import Any, get_args, get_origin
 
 import attrs
 
+from ...domain.values.number_texts import read_decimal, read_whole
 from .secret import Secret
 from .settings import Setting
 
@@ -69,21 +70,12 @@ def from_text(setting: Setting, text: str) -> Any:
     kind = _plain_type(setting.type)
     if kind is bool:
         return parse_boolean(text)
-    if kind in (int, float) and (
-        "_" in text or not text.isascii()
-    ):  # `int` reads 1_6, and digits of any script
-        raise BadValueError(f"must be a number in plain digits, got {text!r}")
-    if kind is int and setting.unit != "bytes":
-        try:
-            return int(text)
-        except ValueError:
-            raise BadValueError(f"must be a whole number, got {text!r}") from None
-    if kind is float:
-        try:
-            return float(text)
-        except ValueError:
-            raise BadValueError(f"must be a number, got {text!r}") from None
-    return text
+    try:
+        if kind is int and setting.unit != "bytes":
+            return read_whole(text)
+        return read_decimal(text) if kind is float else text
+    except ValueError as error:
+        raise BadValueError(str(error)) from None
 
 
 def to_value(setting: Setting, given: Given) -> Any:

@@ -72,11 +72,11 @@ def problem_of_status(
     code, text = read_problem(body, hidden)
     remedy = _REMEDY_OF_STATUS.get(status)
     kind = _KIND_OF_CODE.get(code or "") or _KIND_OF_STATUS.get(status) or ProblemKind.REFUSED
-    if 300 <= status < 400:
-        location = plain_text(location_of(headers), hidden) or "nowhere"
-        text = f"it redirects to {location}, which is not followed"
+    location = location_of(status, headers)
+    if location is not None:
+        text = f"it redirects to {plain_text(location, hidden) or 'nowhere'}, which is not followed"
         remedy = "set upload.url to the provider's own address"
-    elif 200 <= status < 300:
+    elif 200 <= status < 400:
         kind = ProblemKind.GARBLED_ANSWER
     details = [part for part in (code, text) if part]
     return UploadProblem(

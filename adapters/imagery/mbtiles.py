@@ -9,6 +9,7 @@ import attrs
 
 from ...domain.errors import ImagerySourceError
 from ...domain.ports.imagery_source import ImageryFacts
+from ...domain.values.number_texts import read_decimals
 from ...domain.values.tile_grid import MAX_LATITUDE, Bbox, GridRange, shared_range
 from .checked_database import CheckedDatabase
 from .sqlite_tiles import Level, SqliteArchive, SqliteTiles
@@ -84,7 +85,7 @@ class MbtilesArchive(SqliteArchive):
     def _check_bounds(self, metadata: dict[str, str]) -> None:
         """Refuse tiles of which none lies within the bounds of the metadata, counted from the south."""
         try:
-            west, south, east, north = (float(edge) for edge in metadata["bounds"].split(","))
+            west, south, east, north = read_decimals(metadata["bounds"], 4)
             box = Bbox(max(south, -MAX_LATITUDE), west, min(north, MAX_LATITUDE), east)
         except (KeyError, ValueError):
             return

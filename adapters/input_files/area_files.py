@@ -11,6 +11,7 @@ import attrs
 from ...domain.values.areas import Area
 from ...domain.values.corridors import Corridor
 from ...domain.values.counted import counted
+from ...domain.values.number_texts import read_decimals
 from ...domain.values.routes import Route
 from ...domain.values.shapes import Shape
 from ...domain.values.tile_grid import Bbox
@@ -49,8 +50,9 @@ def read_area(
     Polygons and boxes count as they are. Around a line lies a corridor of `corridor_m` metres to each side,
     along great circles; around a single place in a file without lines and polygons, a circle. Markers beside
     lines or polygons are left out and counted. A box whose west lies east of its east crosses the
-    antimeridian. Raises `InputFileError`, also for a line or a place without `corridor_m` and for a corridor
-    without either, `ValueError` for impossible numbers and without sources, `OSError` for an unreadable file.
+    antimeridian, and is 180 degrees wide at most. Raises `InputFileError`, also for a line or a place without
+    `corridor_m` and for a corridor without either, `ValueError` for impossible numbers and without sources,
+    `OSError` for an unreadable file.
     """
     shapes: list[Shape] = []
     left_out: Counter[str] = Counter()
@@ -126,14 +128,19 @@ def parse_route(content: bytes, name: str) -> NamedRoute:
 def parse_boxes(text: str) -> tuple[Bbox, ...] | None:
     """The box that a text names, two across the antimeridian; None for a text of another form.
 
-    Raises `ValueError` for numbers that are no box.
+    Raises `ValueError` for numbers that are no box, and for one across the antimeridian that reaches around
+    more than half of the world: west and east of another box, exchanged.
     """
-    parts = text.split(",")
     try:
-        west, south, east, north = (float(part) for part in parts)
+        west, south, east, north = read_decimals(text, 4)
     except ValueError:
         return None
     if west > east and east >= -180.0 and west <= 180.0:
+        if (width := 360.0 - (west - east)) > 180.0:
+            raise ValueError(
+                f"the box {text!r} begins east of its end and reaches {width:g} degrees around the world; "
+                "exchange west and east, or give a box on each side of the antimeridian"
+            )
         return Bbox(south, west, north, 180.0), Bbox(south, -180.0, north, east)
     return (Bbox(south, west, north, east),)
 

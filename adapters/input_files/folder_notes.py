@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from xml.etree import ElementTree
 
+from ...domain.values.number_texts import read_decimal
 from ...domain.values.tile_grid import MAX_LATITUDE, Bbox, north_west_corner
 from ..strict_json import parse_json
 from .errors import InputFileError
@@ -111,4 +112,4 @@ def _read_metadata(file: str, content: bytes) -> FolderNote:
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ValueError(f"{value!r} is no number of degrees")
-    return float(value)
+    return read_decimal(value.strip()) if isinstance(value, str) else float(value)

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ...domain.errors import AerotileError
+from ...domain.values.visible_text import visible
 
 REVALIDATED = {"Cache-Control": "no-cache"}
 """A copy may be kept and is asked for again each time, which costs an answer without a body."""
@@ -40,8 +41,7 @@ def json_response(facts: Any, media_type: str = "application/json") -> Response:
 
 def line_response(status: int, line: str, headers: Mapping[str, str] | None = None) -> Response:
     """One line of plain text; what could begin another line is escaped."""
-    visible = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
-    content = visible.encode("utf-8", "backslashreplace") + b"\n"
+    content = visible(line).encode("utf-8", "backslashreplace") + b"\n"
     return Response(content, status, {"Cache-Control": "no-store", **(headers or {})}, "text/plain")
 
 

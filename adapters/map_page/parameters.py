@@ -7,6 +7,7 @@ from datetime import datetime
 
 from starlette.requests import Request
 
+from ...domain.values.number_texts import read_decimals
 from ...domain.values.tile_grid import MAX_LATITUDE, MAX_ZOOM, Bbox, GridRange
 from ...domain.values.tiles import TileId, TileSource
 from ...domain.values.timestamps import read_time
@@ -70,7 +71,7 @@ def box_of(given: dict[str, str]) -> Bbox:
     if "bbox" not in given:
         return Bbox(-MAX_LATITUDE, -180.0, MAX_LATITUDE, 180.0)
     try:
-        west, south, east, north = (float(part) for part in given["bbox"].split(","))
+        west, south, east, north = read_decimals(given["bbox"], 4)
         return Bbox(south, west, north, east)
     except ValueError:
         raise RefusedError(

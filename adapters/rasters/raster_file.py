@@ -19,6 +19,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
 from ...domain.errors import ImagerySourceError
+from ...domain.values.number_texts import read_decimal
 from ...domain.values.tile_grid import EARTH_CIRCUMFERENCE_M, MAX_ZOOM
 from .band_plan import BandPlan, UnknownColoursError, plan_bands
 from .beside import OFFLINE, check_names_no_file, check_sidecars
@@ -277,8 +278,8 @@ def _scale(path: Path, dataset: Any, plan: BandPlan) -> ValueScale:
     """The minimum and maximum that the file states for all its bands, or percentiles of a sample."""
     stated = [dataset.tags(band) for band in plan.bands]
     try:
-        low = min(float(tags["STATISTICS_MINIMUM"]) for tags in stated)
-        high = max(float(tags["STATISTICS_MAXIMUM"]) for tags in stated)
+        low = min(read_decimal(tags["STATISTICS_MINIMUM"]) for tags in stated)
+        high = max(read_decimal(tags["STATISTICS_MAXIMUM"]) for tags in stated)
     except (KeyError, ValueError):
         low = high = math.nan
     if low < high and math.isfinite(high - low):

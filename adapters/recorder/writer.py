@@ -39,7 +39,7 @@ class RecorderStatus:
     written: int
     """Lines written, synced or not."""
     dropped: int
-    """Lost events: the queue was full, the recorder closed, or the disk failed until the end."""
+    """Lost events: the queue was full, the recorder closed, the disk failed until the end, or it was none."""
     failures: int
     """Writes and syncs that failed."""
     failing: bool
@@ -128,14 +128,14 @@ class JsonLinesRecorder:
             else:
                 writer.queue.append((event, make, self._clock.now(), self._clock.monotonic()))
         except Exception:  # noqa: BLE001 - the port promises that recording never fails its caller
-            writer.dropped.add()
+            writer.refused.add()
 
     def record_fix(self, fix: PositionFix) -> None:
         """See `FlightRecorder`."""
         try:
             event = fix_event(fix)
         except Exception:  # noqa: BLE001 - as `record`
-            self._writer.dropped.add()
+            self._writer.refused.add()
         else:
             self.record(event)
 
@@ -144,7 +144,7 @@ class JsonLinesRecorder:
         journal = self._writer.journal
         return RecorderStatus(
             written=journal.lines_written,
-            dropped=self._writer.dropped.value(),
+            dropped=self._writer.dropped.value() + self._writer.refused.value(),
             failures=journal.failures,
             failing=journal.failing,
             last_error=journal.last_error,
@@ -164,7 +164,10 @@ class JsonLinesRecorder:
 class _Tally:
     """A counter whose `add` takes no lock: `next` of an `itertools.count` is one atomic step."""
 
-    def __init__(self) -> None:
+    def __init__(self, reason_code: str) -> None:
+        self.reason_code = reason_code
+        self.recorded = 0
+        """How many of them the record knows of."""
         self._steps = itertools.count()
         self._reads = 0
         self._lock = threading.Lock()
@@ -188,7 +191,8 @@ class _Writer:
     ) -> None:
         # `append` of a deque is one atomic step: it takes no lock, and wakes no thread.
         self.queue: deque[_Entry] = deque()
-        self.dropped = _Tally()
+        self.dropped = _Tally("queue_full")
+        self.refused = _Tally("no_event")
         self.journal = journal
         self.thread = threading.Thread(target=self._run, name="aerotile-recorder", daemon=True)
         self._clock = clock
@@ -198,7 +202,6 @@ class _Writer:
         """Whether the recorder was collected on this thread, which may hold the lock of `_stopping` then."""
         self._behind = False
         """Whether the journal had no room for all that was queued."""
-        self._drops_recorded = 0
         self._lookups = lookups
         self.thinned = 0
         self._thinned_recorded = 0
@@ -255,11 +258,13 @@ class _Writer:
         while self.queue and self.journal.has_room:
             self._add_queued(*self.queue.popleft())
         self._behind = not self.journal.has_room
-        drops = self.dropped.value() - self._drops_recorded
-        # While the disk fails, drops are summed up, so that reports of drops displace no events.
-        if drops > 0 and self.journal.has_room and not self.journal.failing:
-            self._drops_recorded += drops
-            self._add(recorder_dropped_event(drops), self._clock.now(), self._clock.monotonic())
+        for lost in (self.dropped, self.refused):
+            drops = lost.value() - lost.recorded
+            # While the disk fails, drops are summed up, so that reports of drops displace no events.
+            if drops > 0 and self.journal.has_room and not self.journal.failing:
+                lost.recorded += drops
+                event = recorder_dropped_event(lost.reason_code, drops)
+                self._add(event, self._clock.now(), self._clock.monotonic())
 
     def _add_queued(
         self,
@@ -273,7 +278,7 @@ class _Writer:
         except Exception:  # noqa: BLE001 - as an event made wrongly
             event = None
         if event is None:
-            self.dropped.add()
+            self.refused.add()
         else:
             self._add(event, wall_time, monotonic_s)
 
@@ -290,7 +295,7 @@ class _Writer:
                 self._record_thinned()
             self.journal.add(line)
         except Exception:  # noqa: BLE001 - an event made wrongly must not end the recording of the others
-            self.dropped.add()
+            self.refused.add()
 
     def _record_thinned(self) -> None:
         """Add the number of lookups that were left out since the last time."""

@@ -11,6 +11,7 @@ from xml.etree.ElementTree import Element
 import attrs
 
 from ...domain.errors import ImagerySourceError
+from ...domain.values.number_texts import read_decimal, read_whole
 from ...domain.values.tile_grid import (
     EARTH_CIRCUMFERENCE_M,
     MAX_LATITUDE,
@@ -126,9 +127,9 @@ def _matrices(matrix_set: Element | None, tile_size: int) -> list[_Matrix]:
 def _matrix(element: Element) -> _Matrix | None:
     """None for a matrix that is not on the grid."""
     try:
-        scale = float(child_text(element, "ScaleDenominator"))
-        corner = [float(part) for part in child_text(element, "TopLeftCorner").split()]
-        width, height = int(child_text(element, "TileWidth")), int(child_text(element, "TileHeight"))
+        scale = read_decimal(child_text(element, "ScaleDenominator"))
+        corner = [read_decimal(part) for part in child_text(element, "TopLeftCorner").split()]
+        width, height = (read_whole(child_text(element, name)) for name in ("TileWidth", "TileHeight"))
         across = EARTH_CIRCUMFERENCE_M / (scale * _METRES_PER_PIXEL * width)
         zoom_level = round(math.log2(across))
     except (ValueError, ZeroDivisionError, OverflowError):
@@ -236,7 +237,7 @@ def _limited(zoom: int, limits: Element | None, whole: GridRange) -> GridRange |
         return None
     try:
         names = ("MinTileCol", "MinTileRow", "MaxTileCol", "MaxTileRow")
-        min_x, min_y, max_x, max_y = (max(0, int(child_text(limits, name))) for name in names)
+        min_x, min_y, max_x, max_y = (max(0, read_whole(child_text(limits, name))) for name in names)
         given = GridRange(zoom, min_x, min_y, min(max_x, whole.max_x), min(max_y, whole.max_y))
         return shared_range(given, whole)
     except ValueError:
@@ -247,8 +248,8 @@ def _box(layer: Element) -> tuple[float, float, float, float] | None:
     """South, west, north and east in degrees, on the grid."""
     for one in _children(layer, "WGS84BoundingBox"):
         try:
-            west, south = (float(part) for part in child_text(one, "LowerCorner").split())
-            east, north = (float(part) for part in child_text(one, "UpperCorner").split())
+            west, south = (read_decimal(part) for part in child_text(one, "LowerCorner").split())
+            east, north = (read_decimal(part) for part in child_text(one, "UpperCorner").split())
         except ValueError:
             continue
         if -90 <= south <= north <= 90 and -180 <= west <= 180 and -180 <= east <= 180:

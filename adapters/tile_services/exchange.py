@@ -133,9 +133,8 @@ class Exchange:
                 if len(body) > MAX_ANSWER_BYTES:
                     return Answer(garbage=f"an answer of more than {MAX_ANSWER_BYTES} bytes"), None
             status, found = response.status_code, response.headers
-        location = location_of(found) if 300 <= status < 400 else None
         wait_s = retry_after_s(found.get("Retry-After"), found.get("Date"), self._clock.now())
-        return Answer(status, bytes(body), wait_s, version_of(found)), location
+        return Answer(status, bytes(body), wait_s, version_of(found)), location_of(status, found)
 
 
 def _reason(error: Exception) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from ..values.visible_text import visible
+
 
 class AerotileError(Exception):
     """The root: lets a person's interface tell our errors from bugs. Not a family to catch in flight."""
@@ -11,8 +13,8 @@ class AerotileError(Exception):
     remedy: str | None
 
     def __init__(self, message: str, *, remedy: str | None = None) -> None:
-        super().__init__(message)
-        self.remedy = remedy
+        super().__init__(visible(message))  # it quotes names of files and variables
+        self.remedy = remedy = None if remedy is None else visible(remedy)
         if remedy is not None and sys.version_info >= (3, 11):
             self.add_note(f"remedy: {remedy}")  # so a logged traceback shows it
 

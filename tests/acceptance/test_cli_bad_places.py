@@ -53,9 +53,11 @@ def test_a_negative_zoom(call: Call, xyz_folder: Callable[..., Path], days_ago: 
     ("place", "message"),
     [
         (("91", "0"), "must be within -85.0511287798066..85.0511287798066 degrees, got 91.0"),
-        (("nan", "0"), "must be within -85.0511287798066..85.0511287798066 degrees, got nan"),
+        (("nan", "0"), "'LAT': must be a number in plain digits, got 'nan'"),
+        (("4_8.1", "0"), "'LAT': must be a number in plain digits, got '4_8.1'"),
+        (("0", "1e400"), "'LON': must be a number in plain digits, got '1e400'"),
         (("0", "-180.5"), "must be within -180..180 degrees, got -180.5"),
-        (("north", "0"), "'north' is not a valid float"),
+        (("north", "0"), "'LAT': must be a number in plain digits, got 'north'"),
     ],
 )
 def test_a_place_that_is_none(call: Call, place: tuple[str, str], message: str) -> None:
@@ -64,11 +66,32 @@ def test_a_place_that_is_none(call: Call, place: tuple[str, str], message: str) 
     assert message in result.error
 
 
-@pytest.mark.parametrize("box", ["1,2,3", "a,b,c,d", "10,0,5,1", "0,0,200,1", "0,nan,1,1"])
+@pytest.mark.parametrize(
+    "box", ["1,2,3", "a,b,c,d", "10,0,5,1", "0,0,200,1", "0,nan,1,1", "1_0,0,11,1", "0,0,\u0661,1"]
+)
 def test_a_box_that_is_none(call: Call, box: str) -> None:
     result = call("dump", "--bbox", box)
     assert result.code == BAD_CALL
     assert "--bbox" in result.error
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("search", "-k", "1_0"),
+        ("search", "--near", "4_8.1,11.6,5km"),
+        ("base", "seal", "--number", " 7"),
+        ("export", "x.mbtiles", "--area", "1_0,0,11,1"),
+        ("demo", "folder", "--seed", "\u0661"),
+        ("provision", "https://tiles.example/{z}/{x}/{y}.jpg", "--rate", "inf"),
+        ("describe", "--headings", "0,9_0"),
+    ],
+    ids=" ".join,
+)
+def test_a_number_in_other_than_plain_digits(call: Call, arguments: tuple[str, ...]) -> None:
+    result = call(*arguments)
+    assert result.code == BAD_CALL
+    assert repr(arguments[-1])[1:-1] in result.error
 
 
 def test_a_named_pipe_is_refused_and_not_waited_for(call: Call, tmp_path: Path) -> None:

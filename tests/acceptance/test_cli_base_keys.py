@@ -113,7 +113,7 @@ def test_recalls_have_their_keys_as_before(flying: Call, keys: list[str]) -> Non
         (
             ["make", "stranger.json", "--number", "1", "--threshold", "1", "--key", "ab" * 32],
             BAD_CALL,
-            "is there already",
+            "is there, and nothing is replaced",
         ),
     ],
 )

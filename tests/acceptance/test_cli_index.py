@@ -137,7 +137,7 @@ def test_an_area_that_is_none_is_refused_by_name(
         ("48.1,11.6,5 miles", "LAT,LON,RADIUS"),
         ("north,11.6,5km", "LAT,LON,RADIUS"),
         ("98.1,11.6,5km", "lat must be"),
-        ("48.1,nan,5km", "lon must be"),
+        ("48.1,nan,5km", "LAT,LON,RADIUS"),
         ("48.1,11.6,-5km", "radius_m must be"),
         ("48.1,11.6,50000km", "radius_m must be"),
     ],

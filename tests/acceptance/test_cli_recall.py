@@ -297,7 +297,7 @@ BAD_CALLS = [
     (["apply", "nothing.json"], 2, "nothing.json"),
     (["sign", "unsigned.json", "--key", "d.npz"], 1, "it is no private key"),
     (["sign", "d.npz", "--key", "recall.key"], 1, "is no recall list that can be used"),
-    (["make", "unsigned.json", "--number", "9", "--reason", "x"], 2, "is there already"),
+    (["make", "unsigned.json", "--number", "9", "--reason", "x"], 2, "is there, and nothing is replaced"),
     (["make", "n.json", "--number", "0", "--reason", "x"], 2, "--number"),
     (["make", "n.json", "--number", "9", "--reason", " "], 2, "one printable line"),
     (["make", "n.json", "--number", "9", "--reason", "x", "--digest", "ABC"], 2, "64 lower hexadecimal"),

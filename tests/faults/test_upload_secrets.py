@@ -30,6 +30,19 @@ def test_a_redirect_is_not_followed_and_the_other_host_gets_nothing(
     finish(flown, provider)
 
 
+@pytest.mark.parametrize("code", [300, 304])
+def test_an_answer_that_redirects_nowhere_is_told_as_what_it_is(
+    flown: Any, scripted_provider: Callable[..., Any], code: int
+) -> None:
+    provider = scripted_provider()
+    provider.always = status(code, Location="/elsewhere")
+    result = flown.call("upload", upload_url=provider.url)
+    assert result.code == 1
+    assert f"the provider answered with status {code}" in result.err
+    assert "redirect" not in result.err
+    assert flown.states() == {"pending": TILES}
+
+
 @pytest.mark.parametrize("location", ["http://xn--/", "http://[::1/", "javascript:x", "/\x1b[31m"])
 def test_a_redirect_to_no_address_is_told_and_costs_no_tile(
     flown: Any, scripted_provider: Callable[..., Any], location: str

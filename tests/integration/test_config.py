@@ -171,7 +171,7 @@ def test_a_value_of_the_wrong_type_or_range_is_refused_by_name(
 @pytest.mark.parametrize(
     ("variable", "text", "message"),
     [
-        ("AEROTILE_INDEX_M", "many", "index.m must be a whole number, got 'many'"),
+        ("AEROTILE_INDEX_M", "many", "index.m must be a whole number in plain digits, got 'many'"),
         ("AEROTILE_INDEX_M", "1", "index.m must be within 2..512, got 1"),
         ("AEROTILE_INDEX_WARM_UP", "maybe", "index.warm_up must be true or false, got 'maybe'"),
         (
@@ -179,7 +179,7 @@ def test_a_value_of_the_wrong_type_or_range_is_refused_by_name(
             '["aa"]',
             """base.public_keys must have commas between values, no brackets or quotes, got '["aa"]'""",
         ),
-        ("AEROTILE_LRU_FLUSH_INTERVAL_S", "soon", "lru.flush_interval_s must be a number, got 'soon'"),
+        ("AEROTILE_LRU_FLUSH_INTERVAL_S", "soon", "lru.flush_interval_s must be a number in plain digits"),
         ("AEROTILE_BUDGET_MAX_BYTES", "-5", "budget.max_bytes must be a number of bytes or a size"),
     ],
 )
@@ -224,16 +224,30 @@ def test_a_named_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert "AEROTILE_CONFIG" in str(error)
 
 
+def test_an_empty_name_of_the_file_is_refused_and_no_flight_without_it_begins(tmp_path: Path) -> None:
+    (tmp_path / "aerotile.toml").write_text("[index]\nm = 16")
+    error = refusal(tmp_path, AEROTILE_CONFIG="")
+    assert error.explained.startswith("variable AEROTILE_CONFIG is empty — ")
+
+
+def test_a_variable_whose_name_has_two_lines_is_refused_on_one(tmp_path: Path) -> None:
+    error = refusal(tmp_path, **{"AEROTILE_INDEX\nM": "1"})
+    assert str(error) == r"unknown variable AEROTILE_INDEX\nM, in the environment"
+    assert error.explained.isprintable()
+
+
 @pytest.mark.parametrize(
     ("variable", "text"),
     [
         ("AEROTILE_INDEX_EF_SEARCH", "1_6"),
+        ("AEROTILE_INDEX_EF_SEARCH", " 16"),
+        ("AEROTILE_READS_DEADLINE_S", "3\n"),
         ("AEROTILE_READS_DEADLINE_S", "1_0"),
         ("AEROTILE_READS_DEADLINE_S", "٣"),
     ],
 )
 def test_a_number_of_a_variable_has_plain_digits(tmp_path: Path, variable: str, text: str) -> None:
-    assert f"must be a number in plain digits, got {text!r}" in str(refusal(tmp_path, **{variable: text}))
+    assert f"number in plain digits, got {text!r}" in str(refusal(tmp_path, **{variable: text}))
 
 
 def test_a_setting_has_one_name_in_a_file(tmp_path: Path) -> None:

@@ -200,8 +200,14 @@ def test_a_corridor_needs_a_line(drawn: Any) -> None:
         assert "leave the corridor out" in str(caught.value.remedy)
 
 
+def test_a_box_whose_west_and_east_are_exchanged_is_no_belt_around_the_world() -> None:
+    with pytest.raises(ValueError, match=r"begins east of its end and reaches 359\.6 degrees"):
+        parse_boxes("11.8,48.0,11.4,48.3")
+
+
 def test_a_box_over_the_antimeridian_is_two() -> None:
     assert parse_boxes("170,-10,-170,10") == (Bbox(-10, 170, 10, 180), Bbox(-10, -180, 10, -170))
+    assert parse_boxes("90,-10,-90,10") == (Bbox(-10, 90, 10, 180), Bbox(-10, -180, 10, -90))
     assert parse_boxes("route.kml") is None
     with pytest.raises(ValueError, match="min_lat"):
         parse_boxes("0,10,1,5")
@@ -269,6 +275,8 @@ BAD_FILES: dict[str, tuple[str | bytes, str]] = {
     "kml words": (line_kml("a,b"), "placemark 1 ('A')"),
     "kml no numbers": (line_kml("11"), "'11' is no longitude"),
     "kml nothing": (line_kml(""), "no coordinates"),
+    "kml underscore": (line_kml("1_1,1 2,3"), "'1_1' is no number of degrees"),
+    "kml arabic": (line_kml("\u0661,1 2,3"), "'\u0661' is no number of degrees"),
     "kml nan": (line_kml("nan,1 2,3"), "no number of degrees"),
     "gpx no lat": (gpx("<rte><rtept/></rte>"), "a rtept has no lat and lon"),
     "gpx nothing": (gpx(""), "no line to fly along"),
@@ -283,6 +291,7 @@ BAD_FILES: dict[str, tuple[str | bytes, str]] = {
     "plan of a fence": (plan(), "no line to fly along"),
     "short columns": ("QGC WPL 110\n0 1 0\n", "line 2: an item has 12 columns, this one has 3"),
     "words": ("QGC WPL 110\n" + "\t".join("abcdefghijkl"), "line 2: it is no item"),
+    "underscore": (waypoints((3, 16, 48.0, 11.0)).replace("11.0", "1_1.0"), "line 2: it is no item"),
     "no items": ("QGC WPL 110\n", "no line to fly along (1 x line without a point)"),
     "latitude": (waypoints((3, 16, 95.0, 11.0)), "latitude 95"),
     "binary": (b"QGC WPL 110\n\xff\xff", "it is no text"),

@@ -130,6 +130,8 @@ def test_a_path_leads_to_nothing_but_views(port: int, path: str) -> None:
         ("/tiles/a/b/c", "the zoom must be a whole number within 0..22, got 'a'"),
         ("/coverage/10?bbox=1,2,3", "bbox must be MIN_LON,MIN_LAT,MAX_LON,MAX_LAT in degrees"),
         ("/coverage/10?bbox=nan,0,1,1", "bbox must be"),
+        ("/coverage/10?bbox=1_0,0,11,1", "bbox must be"),
+        ("/coverage/10?bbox=%D9%A1,0,11,1", "bbox must be"),
         ("/coverage/10?bbox=170,0,-170,1", "a box across the antimeridian is two"),
         ("/coverage/10?bbox=0,0,1,1e999", "bbox must be"),
         ("/coverage/10?finest=99", "finest must be a whole number within 0..22, got '99'"),

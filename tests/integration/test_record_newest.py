@@ -20,7 +20,9 @@ FILES, IN_A_FILE = 3, 4
 
 def line(number: int) -> bytes:
     time = BEGIN + timedelta(seconds=number)
-    return encode_line(RecordEnvelope.of(recorder_dropped_event(number), wall_time=time, monotonic_ns=number))
+    return encode_line(
+        RecordEnvelope.of(recorder_dropped_event("queue_full", number), wall_time=time, monotonic_ns=number)
+    )
 
 
 @pytest.fixture

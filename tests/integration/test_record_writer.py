@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -192,6 +193,21 @@ def test_a_full_queue_drops_and_the_record_says_how_many(tmp_path: Path) -> None
     noted = [e.payload["dropped"] for e in read_record(folder) if e.kind == "c0.recorder.dropped"]
     assert sum(noted) == dropped
     assert len(numbers_in(folder)) == 5000 - dropped
+
+
+def test_what_is_no_event_is_no_full_queue(tmp_path: Path) -> None:
+    recorder = recorder_in(tmp_path)
+    none: Any = None
+    for wrong in (none, "text", {"kind": "c6.write"}):
+        recorder.record(wrong)
+    recorder.record_fix(none)
+    recorder.record(event(1))
+    recorder.close()
+    assert recorder.status().dropped == 4
+    lost = [e for e in read_record(tmp_path) if e.kind == "c0.recorder.dropped"]
+    assert {e.reason for e in lost} == {"no_event"}
+    assert sum(e.payload["dropped"] for e in lost) == 4
+    assert numbers_in(tmp_path) == [1]
 
 
 def lookup(number: int, size: int = 1_000) -> FlightEvent:

@@ -60,7 +60,7 @@ EVENTS: tuple[Callable[[], FlightEvent], ...] = (
     ),
     lambda: freshness_downgraded_event(TILE, AGE_SECONDS, SEEDED_RULES[1]),
     lambda: eviction_batch_event([TILE], 1234),
-    lambda: recorder_dropped_event(17),
+    lambda: recorder_dropped_event("queue_full", 17),
     lambda: upload_giveup_event(TILE, 5, "not_jpeg: no end marker"),
     lambda: upload_requeued_event(TILE, 2),
     lambda: clock_untrusted_event(DOUBT),
@@ -127,7 +127,7 @@ def test_a_naive_wall_time_is_refused_by_value() -> None:
 
 
 def test_an_envelope_takes_kind_and_severity_from_the_catalogue_and_the_clocks_from_its_caller() -> None:
-    envelope = RecordEnvelope.of(recorder_dropped_event(17), wall_time=NOON, monotonic_ns=42)
+    envelope = RecordEnvelope.of(recorder_dropped_event("queue_full", 17), wall_time=NOON, monotonic_ns=42)
     assert envelope == RecordEnvelope(
         schema_version=SCHEMA_VERSION,
         kind="c0.recorder.dropped",

@@ -10,12 +10,14 @@ from ..command import command
 from ..errors import BadInputError
 from ..new_files import check_new_file
 from ..output import json_option, write_json, write_line
+from ..session import Session
 
 
 @command("aerotile base keygen release.key")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @json_option
-def keygen(file: Path, as_json: bool) -> None:
+@click.pass_obj
+def keygen(session: Session, file: Path, as_json: bool) -> None:
     """Make an Ed25519 key pair: the private key in FILE, the public one in FILE.pub and on standard output.
 
     Pin the public key in base.public_keys of each aircraft, or in recall.public_keys: never in both. The
@@ -23,7 +25,7 @@ def keygen(file: Path, as_json: bool) -> None:
     """
     from ...signatures import write_new_key
 
-    check_new_file(file)
+    check_new_file(file, session.config)
     try:
         public_key = write_new_key(file)
     except FileExistsError as error:

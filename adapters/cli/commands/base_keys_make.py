@@ -6,19 +6,22 @@ from pathlib import Path
 
 import click
 
+from ..arguments import WholeRange
 from ..command import command
 from ..errors import BadInputError
+from ..new_files import check_new_file
 from ..output import json_option
+from ..session import Session
 from .base_keys import list_facts, print_list
 
 
 @command('aerotile base keys make keys-2.json --number 2 --threshold 1 --key "$(cat new.key.pub)"')
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
-    "--number", required=True, type=click.IntRange(1, 10**18 - 1), help="Above those of all lists before."
+    "--number", required=True, type=WholeRange(1, 10**18 - 1), help="Above those of all lists before."
 )
 @click.option(
-    "--threshold", required=True, type=click.IntRange(1, 100), help="How many of the keys must sign a base."
+    "--threshold", required=True, type=WholeRange(1, 100), help="How many of the keys must sign a base."
 )
 @click.option(
     "--key",
@@ -29,7 +32,15 @@ from .base_keys import list_facts, print_list
     help="A public key as keygen prints it; may be given again.",
 )
 @json_option
-def make(file: Path, number: int, threshold: int, public_keys: tuple[str, ...], as_json: bool) -> None:
+@click.pass_obj
+def make(
+    session: Session,
+    file: Path,
+    number: int,
+    threshold: int,
+    public_keys: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Write the list NUMBER to FILE, which is new, without a signature.
 
     A list replaces the keys before as a whole: name again each one that stays.
@@ -38,14 +49,12 @@ def make(file: Path, number: int, threshold: int, public_keys: tuple[str, ...], 
     from ...sealed_base.key_lists import KEY_LIST_FILES, look_into_key_list
     from ...signatures import Trust
 
+    check_new_file(file, session.config)
     try:
         keys = KeyList(number=number, public_keys=tuple(sorted(public_keys)), threshold=threshold)
     except ValueError as error:
         raise BadInputError(str(error), remedy="correct it; no file was written") from error
-    try:
-        KEY_LIST_FILES.write(file, keys.encode())
-    except FileExistsError as error:
-        raise BadInputError(f"{file} is there already", remedy="name a new file") from error
+    KEY_LIST_FILES.write(file, keys.encode())
     print_list(
         list_facts(look_into_key_list(KEY_LIST_FILES.read(file), Trust((), 1), str(file))), as_json=as_json
     )

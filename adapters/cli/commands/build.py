@@ -17,7 +17,7 @@ from ....domain.errors import (
 )
 from ....domain.values.counted import counted
 from ..areas import read_ground
-from ..arguments import EXISTING_FILE
+from ..arguments import EXISTING_FILE, WholeRange
 from ..command import command
 from ..errors import BadInputError, JobFailedError, as_bad_input
 from ..estimates import refuse_beside_estimate
@@ -50,13 +50,13 @@ The plan, whose paths begin in its folder:
 @click.argument("plan_file", type=EXISTING_FILE, metavar="PLAN.toml")
 @click.option(
     "--number",
-    type=click.IntRange(1),
+    type=WholeRange(1),
     metavar="N",
     help="The number of the new generation.  [default: the one behind the newest]",
 )
 @click.option(
     "--workers",
-    type=click.IntRange(1),
+    type=WholeRange(1),
     metavar="N",
     help="Share the blocks among N processes of this machine (Dask).  [default: this process alone]",
 )

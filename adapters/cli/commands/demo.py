@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ....domain.errors import RuntimeNotAvailableError
+from ..arguments import WholeRange
 from ..command import command
 from ..errors import INTERRUPTED, BadInputError
 from ..output import in_words, json_option, write_json, write_line, write_table
@@ -37,12 +38,12 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--frames",
-    type=click.IntRange(min=20, max=5000),
+    type=WholeRange(min=20, max=5000),
     default=240,
     show_default=True,
     help="How many frames are taken along the route.",
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the frames' errors.")
+@click.option("--seed", type=WholeRange(0), default=1, show_default=True, help="Seed of the frames' errors.")
 @json_option
 @click.pass_obj
 def demo(session: Session, folder: Path, frames: int, seed: int, as_json: bool) -> None:

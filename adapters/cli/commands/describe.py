@@ -11,7 +11,7 @@ import click
 
 from ....domain.errors import DescriptorModelError
 from ....domain.values.counted import counted
-from ..arguments import EXISTING_FILE, headings
+from ..arguments import EXISTING_FILE, WholeRange, headings
 from ..command import command
 from ..errors import BadInputError, JobFailedError, as_bad_input
 from ..new_files import check_new_file
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--batch",
-    type=click.IntRange(1, 256),
+    type=WholeRange(1, 256),
     default=32,
     show_default=True,
     help="Pictures in a call of the network.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import datetime, timedelta
 
 import click
@@ -13,7 +12,7 @@ from ....domain.values.tile_grid import MAX_LATITUDE
 from ....domain.values.tiles import TileId, TileSource
 from ....domain.values.timestamps import microseconds_of
 from ...verdict_facts import verdict_facts
-from ..arguments import moment, zoom
+from ..arguments import decimal, moment, zoom
 from ..command import command
 from ..errors import as_bad_input
 from ..output import json_option, write_facts, write_json
@@ -27,8 +26,8 @@ from ..session import Session
     # Southern latitudes and western longitudes begin with a minus, as options do.
     context_settings={"ignore_unknown_options": True},
 )
-@click.argument("lat", type=float)
-@click.argument("lon", type=float)
+@click.argument("lat", type=decimal)
+@click.argument("lon", type=decimal)
 @click.argument("captured_at", type=moment)
 @click.option("--zoom", "zoom_level", type=zoom, required=True, help="Zoom level of the tile.")
 @click.option("--base", "by_base", is_flag=True, help="Judge by the sealed base alone; opens no database.")
@@ -51,7 +50,7 @@ def explain(
     the time rejects the tile at any age.
     """
     for name, value, limit in (("LAT", lat, MAX_LATITUDE), ("LON", lon, 180)):
-        if not math.isfinite(value) or abs(value) > limit:
+        if abs(value) > limit:
             raise click.BadParameter(
                 f"must be within -{limit}..{limit} degrees, got {value}", param_hint=name
             )

@@ -12,10 +12,11 @@ import click
 
 from ....domain.errors import ImagerySourceError
 from ....domain.values.counted import counted
+from ....domain.values.visible_text import visible
 from ...files.atomic_file import atomic_file, refused_writes_named
 from ..command import command
 from ..coverage import coverage_facts, write_coverage
-from ..errors import BadInputError, as_bad_input, visible
+from ..errors import BadInputError, as_bad_input
 from ..lost_tiles import lost_tiles_refused
 from ..new_files import check_new_file
 from ..output import in_words, json_option, write_json, write_line

@@ -155,17 +155,15 @@ def _compare(
 ) -> dict[str, Any]:
     """Compare what is to be indexed with the store, and return it as facts; what it can't be is refused."""
     keys, variants = _keys(index, given)
-    agreement = runtime.compare_index(keys, variants)
-    if agreement.none_is_known:
-        raise nothing_known(agreement)
     if given is None:
         contents = index.contents()
     else:
         contents = None if digests is None else DescribedContents(keys, variants, digests)
-    if contents is not None:
-        changed = runtime.changed_tiles(contents)
-        if changed.tiles:
-            raise changed_since_described(changed, _maker(file))
+    agreement, changed = runtime.compare_index(keys, variants, contents)
+    if agreement.none_is_known:
+        raise nothing_known(agreement)
+    if changed is not None and changed.tiles:
+        raise changed_since_described(changed, _maker(file))
     if agreement.unknown_tiles:
         click.echo(f"warning: {agreement_line(agreement)}", err=True)
     if agreement.undescribed_tiles:

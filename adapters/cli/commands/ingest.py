@@ -18,7 +18,7 @@ from ....domain.values.tiles import TileSource
 from ...input_files.folder_notes import read_folder_notes
 from ...input_files.tile_folder import FolderProblem, TileFolder, count_outside, scan_tile_folder
 from ...input_files.tile_scheme import TileScheme, settle_scheme
-from ..arguments import EXISTING_FOLDER, zoom
+from ..arguments import EXISTING_FOLDER, WholeRange, zoom
 from ..capture_times import CaptureTimeOptions, ChosenTimes, add_capture_time_options
 from ..command import command
 from ..contest_options import ContestOptions, dataset_option, gather_contests, keep_option
@@ -76,7 +76,7 @@ class _FolderOptions:
 )
 @click.option(
     "--batch-size",
-    type=click.IntRange(1, 4096),
+    type=WholeRange(1, 4096),
     default=256,
     show_default=True,
     help="Tiles that become durable together.",
@@ -123,7 +123,7 @@ def ingest(
     A tile that the store holds with other content is refused or contested. With --replace newer imagery takes
     its place, and imagery as old or older is refused by name.
     """
-    check_map_file(map_file)
+    check_map_file(map_file, session.config)
     chosen = capture_times.read()
     dataset = contests.dataset
     if chosen.times is None and dataset is None:

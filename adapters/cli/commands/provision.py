@@ -127,7 +127,7 @@ def provision(
     """
     if only_estimate:
         _refuse_beside_estimate(wanted, capture_times, contests, map_file)
-    check_map_file(map_file)
+    check_map_file(map_file, session.config)
     area, outside_area = area_options.read()
     chosen = capture_times.read()
     on_contest = contests.on_contest()

@@ -127,7 +127,7 @@ def ready(
     from ...readiness_facts import readiness_facts
     from ..readiness_lines import no_go_line, print_readiness
 
-    check_map_file(map_file)
+    check_map_file(map_file, session.config)
     with session.existing_runtime("base") as runtime:
         plan, files = flight.read(runtime.clock.now())
         readiness = runtime.check_readiness(plan, base_alone=base_alone, makes_bytes=makes_bytes)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import attrs
 import click
 
-from ..arguments import EXISTING_FILE, box, capture_range, near, zoom
+from ..arguments import EXISTING_FILE, WholeRange, box, capture_range, near, zoom
 from ..command import command
 from ..errors import BadInputError, as_bad_input
+from ..new_files import check_new_file
 from ..option_groups import gather
 from ..output import json_option
 from ..session import Session
@@ -57,7 +58,7 @@ class _RecalledOptions:
 )
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
-    "--number", required=True, type=click.IntRange(1, 10**18 - 1), help="Above those of all lists before."
+    "--number", required=True, type=WholeRange(1, 10**18 - 1), help="Above those of all lists before."
 )
 @click.option("--reason", required=True, help="One line for the persons who meet the refusal.")
 @click.option("--digest", "digests", multiple=True, metavar="SHA256", help="Tiles with these bytes.")
@@ -125,6 +126,7 @@ def make(
     from ...recall_lists.lists import RECALL_LIST_FILES, look_into_list, write_list
     from ...signatures import Trust
 
+    check_new_file(file, session.config)
     try:
         areas = named.areas()
         recalls = RecallList(
@@ -136,11 +138,8 @@ def make(
         )
     except ValueError as error:
         raise BadInputError(str(error), remedy="correct it; no file was written") from error
-    try:
-        with as_bad_input(RecallListError):
-            write_list(file, recalls)
-    except FileExistsError as error:
-        raise BadInputError(f"{file} is there already", remedy="name a new file") from error
+    with as_bad_input(RecallListError):
+        write_list(file, recalls)
     written, _ = look_into_list(RECALL_LIST_FILES.read(file), Trust((), 1), str(file))
     print_list(list_facts(written, threshold=1, trusted=False), as_json=as_json)
 

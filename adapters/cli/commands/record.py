@@ -12,9 +12,10 @@ import attrs
 import click
 
 from ....domain.values.counted import counted
+from ....domain.values.visible_text import visible
 from ..arguments import EXISTING_FILE, moment
 from ..command import command
-from ..errors import BadInputError, one_line, visible
+from ..errors import BadInputError, one_line
 from ..lookup_explained import explain_lookups
 from ..new_files import check_new_file
 from ..option_groups import gather

@@ -10,7 +10,7 @@ import attrs
 import click
 
 from ..areas import AreaOptions, add_area_options
-from ..arguments import EXISTING_FILE, near, zoom
+from ..arguments import EXISTING_FILE, WholeRange, near, zoom
 from ..command import command
 from ..errors import BadInputError
 from ..output import json_option, write_json, write_table
@@ -31,9 +31,7 @@ The file is written by
 """,
 )
 @click.argument("file", type=EXISTING_FILE)
-@click.option(
-    "-k", "count", type=click.IntRange(1, 10_000), default=5, show_default=True, help="How many tiles."
-)
+@click.option("-k", "count", type=WholeRange(1, 10_000), default=5, show_default=True, help="How many tiles.")
 @click.option(
     "--near",
     "prior",

@@ -10,11 +10,11 @@ from ....domain.values.counted import counted
 from ....domain.values.sectors import SectorClassification
 from ....domain.values.shapes import parts_of
 from ....domain.values.tile_grid import Bbox
+from ....domain.values.visible_text import visible
 from ...input_files.sector_files import read_sectors
 from ..arguments import EXISTING_FILE
 from ..command import command
 from ..coverage import boxes_around, degrees_of_box
-from ..errors import visible
 from ..output import json_option, write_json, write_line
 from ..session import Session
 

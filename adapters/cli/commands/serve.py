@@ -10,6 +10,7 @@ import click
 from ..command import command
 from ..errors import BadInputError
 from ..listening import listening_options, needs_extra, write_port
+from ..new_files import refuse_own_folders
 from ..output import flush_output, json_option, write_json_line, write_line
 from ..session import Session
 
@@ -61,10 +62,12 @@ def serve(
 
     config = session.existing_config("base")
     base_alone = by_base or not config.has_store
-    if port_file is not None and not port_file.parent.is_dir():
-        raise BadInputError(
-            f"no folder {port_file.parent}", remedy="name a port file in a folder that exists"
-        )
+    if port_file is not None:
+        if not port_file.parent.is_dir():
+            raise BadInputError(
+                f"no folder {port_file.parent}", remedy="name a port file in a folder that exists"
+            )
+        refuse_own_folders(port_file, config)
     hosts = KnownHosts(names)
     with (
         ServingRuntime(config, base_alone=base_alone, attributions=attributions) as runtime,

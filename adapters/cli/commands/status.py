@@ -14,7 +14,7 @@ import click
 from ....domain.errors import AerotileError, RuntimeNotAvailableError
 from ....domain.policies.freshness import FreshnessDecision
 from ....domain.store.changed_verdicts import count_changed_verdicts
-from ....domain.values.coverage import coverage_of
+from ....domain.values.coverage import ZoomCoverage, coverage_of
 from ..command import command
 from ..coverage import check_map_file, coverage_facts, map_option, write_coverage
 from ..errors import BadInputError, JobFailedError, describe, one_line
@@ -43,7 +43,7 @@ def status(session: Session, map_file: Path | None, as_json: bool) -> None:
     they were written, each as of that time. When a part does not answer, its reason and the other parts are
     shown, and the exit code is 1. Passwords are never shown.
     """
-    check_map_file(map_file)
+    check_map_file(map_file, session.config)
     with session.existing_runtime("base") as runtime:
         has_store = session.config.has_store
         if map_file is not None and not has_store:
@@ -63,15 +63,16 @@ def status(session: Session, map_file: Path | None, as_json: bool) -> None:
             name: _answer(part, runtime, session) if has_store or name not in _OF_A_STORE else None
             for name, part in parts.items()
         }
-        draws = map_file is not None and "error" not in facts["tiles"]
-        drawn = coverage_of(runtime.rows.tile_runs()) if draws else []
+    drawn: list[ZoomCoverage] = facts["tiles"].get("coverage", []) if has_store else []
+    if drawn:
+        facts["tiles"]["coverage"] = coverage_facts(drawn)
     loaded = session.loaded
     facts["configuration"] = loaded.config.describe()
     if as_json:
         write_json({**facts, "configuration_origins": dict(loaded.origins)})
     else:
         _print(facts, loaded.origins)
-    if map_file is not None and draws:
+    if map_file is not None and "error" not in facts["tiles"]:
         from ..coverage_map import write_map
 
         write_map(map_file, drawn)
@@ -117,7 +118,7 @@ def _tiles(runtime: Runtime) -> dict[str, Any]:
         "by_dataset": dict(sorted((name, count) for name, count in counted.items() if name is not None)),
         "without_dataset": without_dataset,
         "by_zoom": {str(zoom_level): count for zoom_level, count in sorted(zooms.items())},
-        "coverage": coverage_facts(coverage_of(runtime.rows.tile_runs())),
+        "coverage": coverage_of(runtime.rows.tile_runs()),
         "disk_bytes": used.disk_bytes,
         "footprint_bytes": used.footprint_bytes,
         "budget_bytes": budget.max_bytes,
@@ -161,9 +162,8 @@ def _index(runtime: Runtime) -> dict[str, Any]:
         return {"generation": None, "switched_off": str(error)}
     if sealed is None and runtime.index_builder.generations.current() is None:
         return {"generation": None}
-    agreement = runtime.compare_index(*opened.tile_keys())
     metadata = opened.metadata()
-    changed = runtime.changed_in_index()
+    agreement, changed = runtime.compare_searched_index()
     facts = index_facts(metadata.generation, metadata) | agreement_facts(agreement) | contents_facts(changed)
     facts["in_base"] = sealed is not None
     if agreement.none_is_known:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
+from ....domain.values.number_texts import read_decimal
 from ....domain.values.tile_grid import Point
 from ...geojson_shapes import read_position
 
@@ -17,9 +16,6 @@ def _number(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
-        number = float(value)
+        return read_decimal(value.strip())
     except ValueError:
         raise ValueError(f"{value[:40]!r} is no number of degrees") from None
-    if not math.isfinite(number):
-        raise ValueError(f"{value[:40]!r} is no number of degrees")
-    return number

@@ -6,8 +6,10 @@ Item 0 is home.
 
 from __future__ import annotations
 
+import math
 import re
 
+from ....domain.values.number_texts import read_decimal, read_whole
 from .coordinates import point_of
 from .drawing import Drawing, DrawingBuilder
 from .mission_items import MissionItem, points_of_mission
@@ -45,8 +47,8 @@ def _item(columns: list[str]) -> tuple[int, MissionItem]:
     if len(columns) != _COLUMNS:
         raise ValueError(f"an item has {_COLUMNS} columns, this one has {len(columns)}")
     try:
-        index, frame, command = int(columns[0]), int(columns[2]), int(columns[3])
-        lat, lon = float(columns[8]), float(columns[9])
+        index, frame, command = (read_whole(columns[position]) for position in (0, 2, 3))
+        lat, lon = (math.nan if text == "nan" else read_decimal(text) for text in columns[8:10])
     except ValueError:
         raise ValueError(f"it is no item: {' '.join(columns)[:60]!r}") from None
     return index, MissionItem(command, frame, lat, lon)

@@ -12,6 +12,8 @@ import pytest
 from cli_calls import JOB_FAILED, Call
 from ready_calls import READY, Place, damage, named, tile
 
+from aerotile.adapters.postgres.stored_rows import PostgresStoredRows
+
 UNSIGNED = {"AEROTILE_BASE_REQUIRE_SIGNATURE": "false"}
 MENDS = "aerotile describe FILE.npz --model NETWORK, then aerotile index build FILE.npz"
 
@@ -50,6 +52,16 @@ def test_a_tile_that_was_replaced_after_the_build_is_a_no_that_names_it(
     assert found["remedy"].startswith(MENDS)
     assert named(facts) == {"undescribed": {filled[3]}}
     assert found["detail"] in told.out
+
+
+@pytest.mark.usefixtures("filled")
+def test_status_reads_the_catalogue_once(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: Callable[[Any], Any] = PostgresStoredRows.catalogue
+    reads: list[Any] = []
+    monkeypatch.setattr(PostgresStoredRows, "catalogue", lambda rows: reads.append(rows) or read(rows))
+    facts = call("status", "--json").json["index"]
+    assert (facts["contents_compared"], facts["unknown_tiles"]) == (True, 0)
+    assert len(reads) == 1
 
 
 def test_status_and_verify_count_and_name_the_tiles_that_were_replaced(
