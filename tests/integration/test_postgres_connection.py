@@ -254,6 +254,19 @@ def test_when_every_connection_is_busy_that_is_what_is_said(migrated_database: s
         assert store.total_disk_bytes() == 0
 
 
+def test_a_pool_whose_word_to_its_threads_was_interrupted_ends_all_of_them(migrated_database: str) -> None:
+    with Database(migrated_database) as database:
+        driver = database._pool.driver
+        workers = list(driver._workers)
+        wakes = driver._tasks.not_empty
+        until(lambda: len(wakes._waiters) == len(workers))  # type: ignore[attr-defined] # of CPython
+        stale = threading.Lock()
+        stale.acquire()
+        # What `notify` leaves behind where a signal's handler raises between its two steps.
+        wakes._waiters.appendleft(stale)  # type: ignore[attr-defined] # of CPython
+    until(lambda: not any(worker.is_alive() for worker in workers))
+
+
 def test_calls_that_are_interrupted_while_they_wait_for_a_connection_use_none_up(
     migrated_database: str,
 ) -> None:
