@@ -17,6 +17,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+from waiting import until
 
 from aerotile.adapters.filesystem.disk import Disk
 
@@ -143,16 +144,16 @@ class Device:
         until_done("umount", str(self.mount))
         # While a namespace that somebody made meanwhile holds the mount, it goes on: what is mounted again
         # would be the same file system, still without power.
-        for _ in range(3000):
-            try:
-                os.close(os.open(self.node, os.O_RDWR | os.O_EXCL))
-            except OSError as error:
-                if error.errno != errno.EBUSY:
-                    raise
-                time.sleep(0.01)
-            else:
-                return
-        pytest.fail(f"{self.node} stays busy")
+        until(self._is_free, f"{self.node} stays busy")
+
+    def _is_free(self) -> bool:
+        try:
+            os.close(os.open(self.node, os.O_RDWR | os.O_EXCL))
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            return False
+        return True
 
     def kill_residents(self) -> None:
         """Kill every process whose working folder is on the device, as a server's processes have it.

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import psycopg
+from waiting import DEADLINE_S
 
 BESIDE = "beside"
 """The `application_name` of clients that are not to be taken for the killed ones."""
@@ -17,7 +18,6 @@ _SELECT_ADVISORY_LOCKS = """
     SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
     WHERE locktype = 'advisory' AND datname = current_database()
 """
-_PATIENCE_S = 60.0
 
 
 def other_sessions(connection: psycopg.Connection[Any]) -> set[int]:
@@ -27,7 +27,7 @@ def other_sessions(connection: psycopg.Connection[Any]) -> set[int]:
 
 def await_end_of_sessions(connection: psycopg.Connection[Any], sessions: set[int]) -> None:
     """Wait until the server has noticed that these clients are dead, and has finished what they asked."""
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + DEADLINE_S
     while sessions & other_sessions(connection):
         assert time.monotonic() < deadline, "the sessions of dead clients do not end"
         time.sleep(0.002)
@@ -40,9 +40,9 @@ def advisory_locks(connection: psycopg.Connection[Any]) -> int:
     return int(found[0])
 
 
-def wait_until_nobody_is_connected(dsn: str, within_s: float = 30.0) -> None:
+def wait_until_nobody_is_connected(dsn: str) -> None:
     """Assert that every connection and every advisory lock of ended processes is gone soon."""
-    deadline = time.monotonic() + within_s
+    deadline = time.monotonic() + DEADLINE_S
     with psycopg.connect(dsn, autocommit=True) as connection:
         while True:
             left = connection.execute(

@@ -34,6 +34,14 @@ class DriverPool(ConnectionPool[Connection], Lender):
         if self._process.is_current:
             super().__del__()
 
+    def _signal_stop_worker(self) -> list[threading.Thread]:
+        workers = super()._signal_stop_worker()
+        # A word to the threads that was interrupted may have left one that is taken for asleep: it is told
+        # in place of another, which would then sleep on for ten minutes.
+        with self._tasks.not_empty:
+            self._tasks.not_empty.notify_all()
+        return workers
+
 
 class OwnPool:
     """Lends the connections of a driver's pool, and replaces that pool once an interrupt has damaged it.

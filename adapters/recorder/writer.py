@@ -8,8 +8,10 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 import attrs
 
@@ -152,13 +154,14 @@ class JsonLinesRecorder:
         )
 
     def close(self, timeout_s: float = _CLOSE_TIMEOUT_S) -> None:
-        """Write the queued events to the disk and stop; a second call does nothing.
+        """Write the queued events to the disk and stop; a second call finishes a first that was interrupted.
 
         Waits at most `timeout_s` seconds for a disk that hangs; a disk that fails gets one more try.
         """
         self._closed = True
-        if self._shut_down.detach() is not None:
+        if self._shut_down.alive:
             self._writer.stop(self._process, timeout_s)
+            self._shut_down.detach()
 
 
 class _Tally:
@@ -197,9 +200,9 @@ class _Writer:
         self.thread = threading.Thread(target=self._run, name="aerotile-recorder", daemon=True)
         self._clock = clock
         self._retry_interval_s = retry_interval_s
-        self._stopping = threading.Event()
-        self._forgotten = False
-        """Whether the recorder was collected on this thread, which may hold the lock of `_stopping` then."""
+        self._stopping = False
+        # An interrupt of `stop` leaves no lock of this queue held, as it can that of an `Event`.
+        self._wakes: SimpleQueue[None] = SimpleQueue()
         self._behind = False
         """Whether the journal had no room for all that was queued."""
         self._lookups = lookups
@@ -213,10 +216,10 @@ class _Writer:
         """
         if not owner.is_current:
             return
-        if threading.current_thread() is self.thread:
-            self._forgotten = True
+        self._stopping = True
+        self._wakes.put(None)
+        if threading.current_thread() is self.thread:  # on which the recorder was collected
             return
-        self._stopping.set()
         self.thread.join(timeout_s)
         if self.thread.is_alive():
             _logger.warning("the flight record's disk is stuck; queued events may be lost")
@@ -224,14 +227,14 @@ class _Writer:
     def _run(self) -> None:
         while True:
             # Read before the queue, which then has all events from before `stop`.
-            stopping = self._forgotten or self._stopping.is_set()
+            stopping = self._stopping
             try:
                 self._step()
             except Exception:
                 _logger.exception("the flight recorder failed and continues")
                 if stopping:  # one more try, as a disk that fails gets; the wait would end immediately
                     break
-                self._stopping.wait(self._retry_interval_s)
+                self._wait(self._retry_interval_s)
             if stopping and (self.journal.failing or not self.queue):
                 break
         try:
@@ -242,12 +245,18 @@ class _Writer:
         for _ in range(self.journal.pending_lines + len(self.queue)):
             self.dropped.add()
 
+    def _wait(self, seconds: float) -> None:
+        """Wait so long, or until `stop`."""
+        if not self._stopping:
+            with suppress(Empty):
+                self._wakes.get(timeout=seconds)
+
     def _step(self) -> None:
         journal = self.journal
         if journal.failing:
-            self._stopping.wait(self._retry_interval_s)
+            self._wait(self._retry_interval_s)
         elif not self._behind:
-            self._stopping.wait(min(_PERIOD_S, journal.seconds_to_sync()))
+            self._wait(min(_PERIOD_S, journal.seconds_to_sync()))
         self._gather()
         journal.write()
         if journal.failing or journal.seconds_to_sync() == 0.0:

@@ -26,7 +26,7 @@ def port_in(path: Path) -> int:
 def test_it_says_where_it_answers_and_stops_on_ctrl_c(spawn: Spawn, tmp_path: Path) -> None:
     process = spawn("provider", "--folder", "received", "--port", "0", "--port-file", "port", "--json")
     url = f"http://127.0.0.1:{port_in(tmp_path / 'port')}"
-    assert httpx.get(f"{url}/v1/health").json()["status"] == "ok"
+    assert httpx.get(f"{url}/v1/health", timeout=60).json()["status"] == "ok"
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
@@ -42,7 +42,7 @@ def test_it_makes_a_token_once_that_only_its_user_can_read(spawn: Spawn, tmp_pat
         tokens.append(token_file.read_text().strip())
         assert stat.S_IMODE(token_file.stat().st_mode) == 0o600
         headers = {"Authorization": f"Bearer {tokens[-1]}", "Aerotile-Protocol": "1"}
-        assert httpx.get(url, headers=headers).status_code == 200
+        assert httpx.get(url, headers=headers, timeout=60).status_code == 200
         process.terminate()
         out, err = process.communicate(timeout=60)
         assert tokens[-1] not in out + err
@@ -58,9 +58,10 @@ def test_it_behaves_as_badly_as_its_options_say(spawn: Spawn, tmp_path: Path) ->
         REFERENCE_PROVIDER_TOKEN="a-token",
     )
     url = f"http://127.0.0.1:{port_in(tmp_path / 'port')}/v1"
-    answer = httpx.get(f"{url}/votes", headers={"Authorization": "Bearer a-token", "Aerotile-Protocol": "1"})
+    headers = {"Authorization": "Bearer a-token", "Aerotile-Protocol": "1"}
+    answer = httpx.get(f"{url}/votes", headers=headers, timeout=60)
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "5")
-    assert httpx.get(f"{url}/health").json()["max_tiles"] == 9
+    assert httpx.get(f"{url}/health", timeout=60).json()["max_tiles"] == 9
     assert not (tmp_path / "received" / "token").exists()
 
 

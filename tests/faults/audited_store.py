@@ -18,7 +18,7 @@ from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 from aerotile.domain.ports.tile_store import TileStore
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileSource, VotingStatus
 
-SOON_S = 60.0
+SOON_S = 120.0
 """The longest that anything may take that should happen soon: a deadline against hangs, not a measurement."""
 FLIGHT = UUID("7d444840-9dc0-11d1-b245-5ffdce74fad2")
 TILE_BYTES = 1_000

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
-import mmap
 import threading
 import time
 from pathlib import Path
 
-import numpy as np
 from disk_worker import Operation
 from small_store import SmallStore, tile
 
 from aerotile.adapters.clocks import SystemClock
 from aerotile.adapters.recorder import JsonLinesRecorder, RecordReader
 from aerotile.domain.flight_events import EventKind, FlightEvent
+from aerotile.ext import MappedPixels
 
 TILES = 40
 QUEUE = 500
@@ -78,29 +76,19 @@ class SlowWrites(Writes):
         self.thread.start()
 
 
-def keep_in_memory(path: Path) -> mmap.mmap:
-    """Have a file's pages stay in the page cache for as long as the returned mapping is open.
-
-    Some kernels reclaim pages at any time that nobody has touched through a mapping.
-    """
-    with path.open("rb") as file:
-        pages = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
-    address = np.frombuffer(pages, np.uint8).ctypes.data
-    assert ctypes.CDLL(None).mlock(ctypes.c_void_p(address), ctypes.c_size_t(len(pages))) == 0
-    return pages
-
-
 class Reads(Operation):
     """Tiles that were read before, and tiles that nobody has read since they were written."""
 
     def __init__(self, store: SmallStore) -> None:
         self.store = store
-        self.in_memory: list[mmap.mmap] = []
+        self.in_memory: list[MappedPixels] = []
 
     def prepare(self) -> None:
         for y in range(TILES):
             assert self.store.write(1, y) is None
-        self.in_memory += [keep_in_memory(path) for path in sorted(self.store.root.rglob("*.jpg"))]
+            kept = self.store.files.open(tile(1, y)[1].tile_id)
+            kept.lock()  # some kernels reclaim at any time what looks cold
+            self.in_memory.append(kept)
         for y in range(0, TILES, 2):
             self.store.store.read_tile_pixels(tile(1, y)[1].tile_id).close()
 

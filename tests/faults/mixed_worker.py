@@ -1,9 +1,9 @@
 """One of several processes that do everything to one store at once, from several threads, until told to stop.
 
 Usage: mixed_worker.py ROOT DSN NUMBER BUDGET_BYTES. Prints `ready`, then `kept TILE SHA256` after the store
-confirmed a tile that nobody may evict, and `freed TILE` before that is taken back; at the end of its input it
-ends, and prints how often it did what: `did THING COUNT`. A thread that gets nothing done for a minute is
-taken for stuck: all stacks are printed, and the process ends at once.
+confirmed a tile that nobody may evict, `freed TILE` before that is taken back, and `did THING` when it has
+done a thing for the first time; it ends at the end of its input. A thread that gets nothing done for a minute
+is taken for stuck: all stacks are printed, and the process ends at once.
 """
 
 from __future__ import annotations
@@ -211,22 +211,24 @@ class Threads:
 
     def __init__(self) -> None:
         self.stopping = threading.Event()
-        self.done: dict[str, int] = {}
         self._seen: dict[str, float] = {}
         self._threads: list[threading.Thread] = []
 
     def start(self, name: str, deed: Callable[[], None], pause_s: float) -> None:
-        self.done[name], self._seen[name] = 0, time.monotonic()
+        self._seen[name] = time.monotonic()
         thread = threading.Thread(target=self._repeat, args=(name, deed, pause_s), name=name)
         self._threads.append(thread)
         thread.start()
 
     def _repeat(self, name: str, deed: Callable[[], None], pause_s: float) -> None:
+        is_done = False
         try:
             while not self.stopping.wait(pause_s):
                 try:
                     deed()
-                    self.done[name] += 1
+                    if not is_done:
+                        say(f"did {name}")
+                        is_done = True
                 except EXPECTED[name]:
                     pass
                 self._seen[name] = time.monotonic()
@@ -271,8 +273,6 @@ def main() -> None:
         sys.stdin.read()
         threads.stopping.set()
         watch.join()
-    for name, count in threads.done.items():
-        say(f"did {name} {count}")
 
 
 if __name__ == "__main__":

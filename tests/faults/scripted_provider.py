@@ -66,9 +66,10 @@ class Exchange:
         self.receive_body()
         results = []
         for tile_uuid, sha256 in self.tiles():
-            outcome = "duplicate" if tile_uuid in self.provider.stored else "accepted"
-            self.provider.stored.setdefault(tile_uuid, sha256)
-            self.provider.accepted.update([tile_uuid] * (outcome == "accepted"))
+            with self.provider.storing:  # a request that its client gave up may still be at work
+                outcome = "duplicate" if tile_uuid in self.provider.stored else "accepted"
+                self.provider.stored.setdefault(tile_uuid, sha256)
+                self.provider.accepted.update([tile_uuid] * (outcome == "accepted"))
             results.append({"tile_uuid": tile_uuid, "outcome": outcome, "stored_sha256": sha256})
         return results
 
@@ -106,6 +107,7 @@ class ScriptedProvider:
     def __init__(self, certificate: Path | None = None) -> None:
         self.stored: dict[str, str] = {}
         self.accepted: Counter[str] = Counter()
+        self.storing = threading.Lock()
         self.acts: list[Act] = []
         self.always: Act = obey
         self.requests: list[dict[str, str]] = []

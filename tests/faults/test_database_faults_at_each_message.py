@@ -41,7 +41,7 @@ EVERYWHERE = Bbox(-85.0, -180.0, 85.0, 180.0)
 TAKEN = footprint(1000)
 """What each tile takes of the budget."""
 BUDGET_BYTES = 128 * TAKEN
-QUICK = DatabaseConfig(pool_max_size=2, connect_timeout_s=1.0, statement_timeout_s=1.0)
+QUICK = DatabaseConfig(pool_max_size=2, connect_timeout_s=3.0, statement_timeout_s=3.0)
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120 if CUTS != "all" else 3600)]
 

@@ -107,7 +107,7 @@ def test_a_line_cut_while_a_connection_is_made_is_an_answer_in_time_and_no_sessi
     def connect(proxy: WireProxy, cut: CutAt | None) -> tuple[bool, list[tuple[Sender, str]]]:
         """Whether the cut was reached by the first call, and the messages of that call."""
         proxy.cut(cut)
-        with Database(proxy.dsn, min_size=0, connect_timeout_s=1.0, statement_timeout_s=1.0) as database:
+        with Database(proxy.dsn, min_size=0, connect_timeout_s=3.0, statement_timeout_s=3.0) as database:
             store = PostgresTileMetadataStore(database)
             try:
                 assert store.total_disk_bytes() == 0
@@ -144,7 +144,7 @@ def test_a_line_cut_while_a_store_is_opened_is_an_answer_in_time_and_the_next_op
             assert outcome.stored is not None
 
     def opened(dsn: str) -> bool:
-        settings = DatabaseConfig(dsn=Secret(dsn), connect_timeout_s=1.0, statement_timeout_s=1.0)
+        settings = DatabaseConfig(dsn=Secret(dsn), connect_timeout_s=3.0, statement_timeout_s=3.0)
         try:
             with Runtime(attrs.evolve(config, database=settings)) as runtime:
                 assert all(runtime.tile_store.tile_exists(tile_id) for tile_id in BASE)
@@ -181,7 +181,7 @@ def test_a_feed_whose_line_is_cut_anywhere_listens_again_and_misses_nothing(
     auditor = Auditor(migrated_database, config.tiles_folder)
     with (
         proxied(migrated_database) as proxy,
-        Database(proxy.dsn, min_size=0, connect_timeout_s=1.0, statement_timeout_s=1.0) as line,
+        Database(proxy.dsn, min_size=0, connect_timeout_s=3.0, statement_timeout_s=3.0) as line,
         Runtime(config) as ours,
         Runtime(config) as theirs,
     ):

@@ -56,7 +56,7 @@ def rows(migrated_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     proxy = WireProxy(migrated_database)
     auditor = Auditor(migrated_database, tmp_path)
     with (
-        Database(proxy.dsn, max_size=2, connect_timeout_s=1.0, statement_timeout_s=1.0) as database,
+        Database(proxy.dsn, max_size=2, connect_timeout_s=3.0, statement_timeout_s=3.0) as database,
         Database(migrated_database) as straight,
     ):
         yield Rows(

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from disk_faults import attached, needs_strace
 from fault_tally import FaultTally
+from open_descriptors import leaving_none_open
 from small_store import TILE_BYTES, SmallStore
 from waiting import until
 
@@ -28,25 +29,24 @@ def test_without_descriptors_writes_and_reads_fail_and_recover(
 ) -> None:
     cache = opened(tmp_path / "tiles")
     assert cache.write(1, 1) is None
-    open_now = len(list(Path("/proc/self/fd").iterdir()))
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     runs = 0
-    for spare in range(6):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (_next_descriptor() + spare, limits[1]))
-        try:
-            alone = cache.write(10 + spare, 1)
-            batch = cache.write_batch(20 + spare, 12)
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-        for error in (alone, *batch):
-            if error is not None:
-                runs += 1
-                assert "Too many open files" in str(error)
-                assert "ulimit -n" in (error.remedy or "")
-    assert runs > 20
-    cache.assert_whole()
-    assert cache.write(2, 1) is None
-    assert len(list(Path("/proc/self/fd").iterdir())) == open_now
+    with leaving_none_open():
+        for spare in range(6):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (_next_descriptor() + spare, limits[1]))
+            try:
+                alone = cache.write(10 + spare, 1)
+                batch = cache.write_batch(20 + spare, 12)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            for error in (alone, *batch):
+                if error is not None:
+                    runs += 1
+                    assert "Too many open files" in str(error)
+                    assert "ulimit -n" in (error.remedy or "")
+        assert runs > 20
+        cache.assert_whole()
+        assert cache.write(2, 1) is None
     fault_tally.add("no descriptors left", runs)
 
 

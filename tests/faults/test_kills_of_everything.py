@@ -23,6 +23,7 @@ import pytest
 from fault_tally import FaultTally
 from store_facts import Audit
 from store_sessions import advisory_locks
+from waiting import until
 
 from aerotile.adapters.composition import Runtime
 from aerotile.adapters.config.settings import AerotileConfig
@@ -81,9 +82,9 @@ def fly_until_killed(
             else:
                 assert select.select([worker.stdout], [], [], PATIENCE_S)[0], "it does not open"
                 time.sleep(chance.uniform(0, LONGEST_FLIGHT_S))
+            assert worker.poll() is None
         finally:
             kill_together(worker, root / "postgres", chance)
-        assert worker.returncode == -signal.SIGKILL
         return [json.loads(line) for line in worker.stdout if line.endswith(b"\n")]
 
 
@@ -131,4 +132,4 @@ def test_a_store_whose_program_and_database_are_killed_opens_again_with_all_that
         assert opened.files_missing == 0
         assert state.rows in (tiles, after(pending, tiles))
         tiles = dict(state.rows)
-        assert processes_in(root) == []
+        until(lambda: processes_in(root) == [], "processes stay")

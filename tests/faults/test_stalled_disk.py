@@ -28,7 +28,7 @@ from aerotile.domain.store.read_tile import TileReader
 from aerotile.domain.store.recall_guard import NoRecalls, RecallGuard
 from aerotile.domain.values.pixels import TilePixelHandle
 from aerotile.domain.values.tiles import TileId, TileMetadata, TileMetadataPersistent, TileSource
-from aerotile.ext import CompiledMappingCache
+from aerotile.ext import CompiledMappingCache, MappedPixels
 
 pytestmark = [pytest.mark.faults, *NEEDS_STALLING_DISK]
 
@@ -93,6 +93,17 @@ def store(disk: Disk) -> Iterator[Store]:
         kept.close()
 
 
+def lock(handle: TilePixelHandle) -> None:
+    """Keep a tile in memory as long as it is mapped: some kernels reclaim at any time what looks cold."""
+    assert isinstance(handle, MappedPixels)
+    handle.lock()
+
+
+def keep_warm(store: Store) -> None:
+    with store.read(WARM) as handle:
+        lock(handle)
+
+
 def stall(store: Store, disk: Disk) -> None:
     """Stop the disk, and let reads run into it until every thread hangs."""
     disk.tell("stall")
@@ -114,25 +125,27 @@ def is_read(store: Store, tile_id: TileId) -> bool:
 
 
 def test_reads_from_memory_go_on_and_others_fail_in_time_and_recover(store: Store, disk: Disk) -> None:
-    store.read(WARM).close()
+    keep_warm(store)
     store.read(COLD[0]).close()
-    store.mapping_cache.invalidate(COLD[0])  # not mapped any more, and in the page cache
-    stall(store, disk)
-    for _ in range(100):
-        with store.read(WARM, 0) as handle:
-            assert bytes(memoryview(handle)) == pixels_of(WARM)
-        with store.read(COLD[0], 0) as handle:
-            assert bytes(memoryview(handle)) == pixels_of(COLD[0])
-        assert store.files.read(COLD[0], 0) == pixels_of(COLD[0])
-        store.mapping_cache.invalidate(COLD[0])
-        store.mapping_cache.release()
-        with pytest.raises(ReadDeadlineError) as caught:
-            store.read(FAR[-1], LONG_S)
-        assert caught.value.stalled
-        with pytest.raises(ReadDeadlineError):
-            store.files.read(FAR[-1], LONG_S)
-        with pytest.raises(TileNotFoundError):
-            store.read(TileId(14, 0, 0, TileSource.IMPORTED), 0)
+    store.mapping_cache.invalidate(COLD[0])  # not mapped by the store any more, and in the page cache
+    with store.files.open(COLD[0], LONG_S) as page_cache:
+        lock(page_cache)
+        stall(store, disk)
+        for _ in range(100):
+            with store.read(WARM, 0) as handle:
+                assert bytes(memoryview(handle)) == pixels_of(WARM)
+            with store.read(COLD[0], 0) as handle:
+                assert bytes(memoryview(handle)) == pixels_of(COLD[0])
+            assert store.files.read(COLD[0], 0) == pixels_of(COLD[0])
+            store.mapping_cache.invalidate(COLD[0])
+            store.mapping_cache.release()
+            with pytest.raises(ReadDeadlineError) as caught:
+                store.read(FAR[-1], LONG_S)
+            assert caught.value.stalled
+            with pytest.raises(ReadDeadlineError):
+                store.files.read(FAR[-1], LONG_S)
+            with pytest.raises(TileNotFoundError):
+                store.read(TileId(14, 0, 0, TileSource.IMPORTED), 0)
     disk.tell("go")
     until(lambda: is_read(store, FAR[-1]))
     for tile_id in [*COLD, *FAR]:
@@ -153,7 +166,7 @@ def test_it_recovers_from_one_stall_after_the_other(store: Store, disk: Disk) ->
 
 
 def test_a_reader_that_waits_keeps_no_other_thread_from_its_work(store: Store, disk: Disk) -> None:
-    store.read(WARM).close()
+    keep_warm(store)
     disk.tell("stall")
     with ThreadPoolExecutor(THREADS) as readers:
         waiting = [readers.submit(store.read, tile_id, LONG_S) for tile_id in (COLD[20], FAR[5])]
@@ -166,7 +179,7 @@ def test_a_reader_that_waits_keeps_no_other_thread_from_its_work(store: Store, d
 
 
 def test_a_reader_without_a_deadline_waits_for_the_disk(store: Store, disk: Disk) -> None:
-    store.read(WARM).close()
+    keep_warm(store)
     disk.tell("stall")
     with ThreadPoolExecutor(2) as readers:
         waiting = [readers.submit(store.read, COLD[30], None), readers.submit(store.files.read, FAR[7], None)]

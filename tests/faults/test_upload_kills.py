@@ -28,9 +28,15 @@ LONGEST_BATCH_S = 0.04
 
 
 def live_and_die(chance: random.Random, batches: int, arguments: list[str]) -> None:
-    """Start an uploader and kill it at some moment after its `batches`-th batch."""
+    """Start an uploader and kill it at some moment after its `batches`-th batch.
+
+    It waits behind the next one: however late the kill comes, tiles are left for the lives that follow.
+    """
     worker = subprocess.Popen(
-        [sys.executable, str(WORKER), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, str(WORKER), *arguments, str(batches)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert worker.stdout is not None
     said = [worker.stdout.readline() for _ in range(batches + 1)]

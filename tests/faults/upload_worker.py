@@ -1,17 +1,19 @@
 """One life of an uploader: opens the store, says `ready`, `batch` after each batch, and how it all ended.
 
-Usage: upload_worker.py ROOT DSN URL TOKEN
+Usage: upload_worker.py ROOT DSN URL TOKEN BATCHES. After so many batches and one more it waits to be killed.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
+from itertools import count
 from pathlib import Path
 
 from aerotile.adapters.composition import Runtime
 from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.config.settings import AerotileConfig, DatabaseConfig, UploadConfig
-from aerotile.domain.values.upload_reports import UploadRequest
+from aerotile.domain.values.upload_reports import BatchProgress, UploadRequest
 
 
 def say(line: str) -> None:
@@ -20,7 +22,7 @@ def say(line: str) -> None:
 
 
 def main() -> None:
-    root, dsn, url, token = sys.argv[1:]
+    root, dsn, url, token, batches = sys.argv[1:]
     config = AerotileConfig(
         root=Path(root),
         database=DatabaseConfig(dsn=Secret(dsn)),
@@ -29,7 +31,14 @@ def main() -> None:
     with Runtime(config) as runtime:
         uploader = runtime.tile_uploader()
         say("ready")
-        request = UploadRequest(after_batch=lambda progress: say("batch"))
+        numbers = count(1)
+
+        def after_batch(progress: BatchProgress) -> None:
+            say("batch")
+            if next(numbers) > int(batches):
+                signal.pause()
+
+        request = UploadRequest(after_batch=after_batch)
         say(uploader.upload_pending_tiles(request).outcome.value)
 
 

@@ -23,7 +23,7 @@ from aerotile.domain.errors import CommitOutcomeUnknownError, DuplicateTileError
 from aerotile.domain.values.tile_grid import Bbox
 from aerotile.domain.values.tiles import TileId
 
-CALL_S = 30.0
+CALL_S = 60.0
 """No call may take longer, whatever the server does: a multiple of all that the settings below allow."""
 EVERYWHERE = Bbox(-85.0, -180.0, 85.0, 180.0)
 SETTINGS = DatabaseConfig(pool_max_size=4, connect_timeout_s=2.0, statement_timeout_s=2.0)

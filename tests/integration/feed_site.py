@@ -106,7 +106,7 @@ class HeldDatabase(Database):
         self.open = threading.Event()
         self.open.set()
         self.refused = 0
-        super().__init__(dsn, connect_timeout_s=2.0)
+        super().__init__(dsn, connect_timeout_s=5.0)
 
     def connect_once(self) -> psycopg.Connection[tuple[Any, ...]]:
         if not self.open.is_set():

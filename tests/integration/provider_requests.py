@@ -63,7 +63,7 @@ def send(provider: ReferenceProvider, body: bytes, **changes: str | None) -> htt
     return send_to(provider.url, body, **changes)
 
 
-def send_to(url: str, body: bytes, timeout_s: float = 20.0, **changes: str | None) -> httpx.Response:
+def send_to(url: str, body: bytes, timeout_s: float = 60.0, **changes: str | None) -> httpx.Response:
     headers = headers_of(body, **changes)
     return httpx.post(f"{url}/v1/tiles:batch", content=body, headers=headers, timeout=timeout_s)
 
@@ -93,7 +93,7 @@ def votes_page(provider: ReferenceProvider, **parameters: Any) -> httpx.Response
 
 def ask_for_votes(url: str, **parameters: Any) -> httpx.Response:
     headers = {"Authorization": f"Bearer {TOKEN}", "Aerotile-Protocol": "1"}
-    return httpx.get(f"{url}/v1/votes", params=parameters, headers=headers)
+    return httpx.get(f"{url}/v1/votes", params=parameters, headers=headers, timeout=60)
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -84,7 +84,7 @@ def test_the_tile_json_says_where_tiles_are_and_to_whom_they_are_owed(client: ht
     assert facts["attribution"] == f"Landesamt; {ATTRIBUTION}"
     (template,) = facts["tiles"]
     url = template.format(z=ZOOM, x=WEST, y=NORTH)
-    assert httpx.get(url, trust_env=False).content == PIXELS[ROWS[0].tile_id]
+    assert httpx.get(url, trust_env=False, timeout=60).content == PIXELS[ROWS[0].tile_id]
 
 
 def test_the_catalog_names_the_layers_and_each_view(client: httpx.Client) -> None:

@@ -101,7 +101,7 @@ def test_another_thread_that_does_not_end_is_waited_for_no_longer_than_another_p
     other = threading.Thread(target=run, daemon=True)
     with migrate._one_at_a_time:
         other.start()
-        other.join(30)
+        other.join(60)
         assert not other.is_alive()
     assert "another thread of this process is migrating, and did not end within" in str(refused[0])
     assert tables(empty_database) == {}

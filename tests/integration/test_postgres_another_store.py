@@ -96,7 +96,7 @@ def test_an_open_store_writes_to_no_other_stores_database_and_reads_on(
     onboard_tile: MakeTile,
 ) -> None:
     config = AerotileConfig(
-        root=tmp_path / "ours", database=DatabaseConfig(dsn=Secret(empty_database), connect_timeout_s=2.0)
+        root=tmp_path / "ours", database=DatabaseConfig(dsn=Secret(empty_database), connect_timeout_s=5.0)
     )
     before, meanwhile, after = (onboard_tile(x) for x in (1, 2, 3))
     with Runtime(config) as runtime:
@@ -123,7 +123,7 @@ def test_an_emptied_database_is_not_the_stores(
 ) -> None:
     with psycopg.connect(other_database) as connection:
         connection.execute("DROP TABLE disk_usage CASCADE")
-    with Database(empty_database, connect_timeout_s=2.0) as database:
+    with Database(empty_database, connect_timeout_s=5.0) as database:
         database.fetch_all("asking", "SELECT 1")
         exchange()
         with pytest.raises(StoreUnavailableError, match="of no store"):

@@ -8,7 +8,6 @@ import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import datetime, timezone
 
 import psycopg
@@ -186,6 +185,13 @@ def test_a_database_without_tables_is_told_to_migrate(empty_database: str) -> No
         assert "aerotile migrate" in (refused.value.remedy or "")
 
 
+def answers(database: Database) -> bool:
+    try:
+        return database.fetch_all("asking", "SELECT 1") == [(1,)]
+    except StoreUnavailableError:
+        return False
+
+
 def test_a_database_that_is_not_there_yet_is_used_once_it_is(empty_database: str) -> None:
     name = str(conninfo_to_dict(empty_database)["dbname"])
     with psycopg.connect(make_conninfo(empty_database, dbname="postgres"), autocommit=True) as admin:
@@ -194,9 +200,7 @@ def test_a_database_that_is_not_there_yet_is_used_once_it_is(empty_database: str
             with pytest.raises(StoreUnavailableError, match="does not exist"):
                 database.fetch_all("asking", "SELECT 1")
             admin.execute(f"ALTER DATABASE {name}_away RENAME TO {name}")
-            # The pool may be waiting for an attempt that failed just before.
-            with suppress(StoreUnavailableError):
-                database.fetch_all("asking", "SELECT 1")
+            until(lambda: answers(database))  # the pool may be waiting for an attempt that failed just before
             assert database.fetch_all("asking", "SELECT 1") == [(1,)]
 
 
@@ -248,6 +252,19 @@ def test_when_every_connection_is_busy_that_is_what_is_said(migrated_database: s
                 store.total_disk_bytes()
         database.connect_timeout_s = patience_s
         assert store.total_disk_bytes() == 0
+
+
+def test_a_pool_whose_word_to_its_threads_was_interrupted_ends_all_of_them(migrated_database: str) -> None:
+    with Database(migrated_database) as database:
+        driver = database._pool.driver
+        workers = list(driver._workers)
+        wakes = driver._tasks.not_empty
+        until(lambda: len(wakes._waiters) == len(workers))  # type: ignore[attr-defined] # of CPython
+        stale = threading.Lock()
+        stale.acquire()
+        # What `notify` leaves behind where a signal's handler raises between its two steps.
+        wakes._waiters.appendleft(stale)  # type: ignore[attr-defined] # of CPython
+    until(lambda: not any(worker.is_alive() for worker in workers))
 
 
 def test_calls_that_are_interrupted_while_they_wait_for_a_connection_use_none_up(

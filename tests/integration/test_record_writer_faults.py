@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from interrupts import interrupt_at
 from recorded_events import event, numbers_in, recorder_in, run_python
 from waiting import until
 
@@ -60,6 +61,21 @@ def test_an_error_that_repeats_ends_the_recorder_at_its_close(
     recorder.close(timeout_s=60)
     assert recorder.status().dropped == 7
     assert "aerotile-recorder" not in {thread.name for thread in set(threading.enumerate()) - before}
+
+
+def test_a_close_that_is_interrupted_at_any_step_is_finished_by_another(tmp_path: Path) -> None:
+    for step in itertools.count(1):
+        before = set(threading.enumerate())
+        recorder = recorder_in(tmp_path / str(step))
+        (thread,) = (each for each in set(threading.enumerate()) - before if each.name == "aerotile-recorder")
+        recorder.record(event(step))
+        is_interrupted = interrupt_at(step, recorder.close)
+        recorder.close()
+        assert not thread.is_alive(), step
+        assert numbers_in(tmp_path / str(step)) == [step]
+        if not is_interrupted:
+            break
+    assert step > 1
 
 
 def test_a_write_that_a_full_disk_cuts_short_loses_and_doubles_nothing(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def site(migrated_database: str, onboard_tile: Callable[..., Any]) -> Iterator[S
         store.insert_metadata(metadata)
 
         def wait_for_the_other(_: object) -> None:
-            both_have_chosen.wait(30)
+            both_have_chosen.wait(60)
 
         def upload() -> object:
             provider = MemoryProvider()

@@ -46,14 +46,14 @@ def test_an_interrupted_wait_leaves_a_server_that_ends_before_its_port_is_given_
     server = server_on(port)
     server.start()
     with closing(server):
-        assert httpx.get(server.url, trust_env=False).text == "yes"
+        assert httpx.get(server.url, trust_env=False, timeout=60).text == "yes"
         with pytest.raises(KeyboardInterrupt):
             wait_interrupted(server)
         assert is_running()
     assert not is_running()
     with closing(server_on(port)) as again:
         again.start()
-        assert httpx.get(again.url, trust_env=False).text == "yes"
+        assert httpx.get(again.url, trust_env=False, timeout=60).text == "yes"
 
 
 def test_another_thread_ends_the_wait() -> None:

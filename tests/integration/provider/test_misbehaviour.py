@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("nothing_is_logged")
 @contextmanager
 def sent(provider: ReferenceProvider, body: bytes, length: int) -> Iterator[HTTPConnection]:
     """A client that has sent so much of a request's body, and reads no answer yet."""
-    with closing(HTTPConnection("127.0.0.1", provider.port, timeout=20)) as client:
+    with closing(HTTPConnection("127.0.0.1", provider.port, timeout=60)) as client:
         client.putrequest("POST", "/v1/tiles:batch")
         for name, value in headers_of(body).items():
             client.putheader(name, value)

@@ -74,9 +74,8 @@ def test_the_token_is_found_nowhere_in_an_answer(provider: ReferenceProvider) ->
 
 
 def test_a_body_without_a_length_is_refused(provider: ReferenceProvider) -> None:
-    answer = httpx.post(
-        f"{provider.url}/v1/tiles:batch", content=iter([frame(1)]), headers=headers_of(frame(1))
-    )
+    url = f"{provider.url}/v1/tiles:batch"
+    answer = httpx.post(url, content=iter([frame(1)]), headers=headers_of(frame(1)), timeout=60)
     assert problem(answer) == (411, "length_required")
 
 
@@ -135,7 +134,7 @@ def test_a_request_that_is_cut_off_stores_nothing(provider: ReferenceProvider, f
 
 
 def test_an_unknown_path_and_a_wrong_method_are_problems_too(provider: ReferenceProvider) -> None:
-    assert problem(httpx.get(f"{provider.url}/v1/tiles")) == (404, "not_found")
+    assert problem(httpx.get(f"{provider.url}/v1/tiles", timeout=60)) == (404, "not_found")
     wrong = httpx.delete(f"{provider.url}/v1/votes")
     assert problem(wrong) == (405, "method_not_allowed")
     assert "GET" in wrong.headers["Allow"]
@@ -143,5 +142,5 @@ def test_an_unknown_path_and_a_wrong_method_are_problems_too(provider: Reference
 
 def test_health_says_the_limits_to_anybody(provider: ReferenceProvider) -> None:
     provider.behaviour = Behaviour(max_tiles=7)
-    answer = httpx.get(f"{provider.url}/v1/health")
+    answer = httpx.get(f"{provider.url}/v1/health", timeout=60)
     assert answer.json() == {"status": "ok", "protocols": [1], "max_body_bytes": 4_194_304, "max_tiles": 7}

@@ -78,7 +78,7 @@ def test_it_speaks_https_with_a_certificate(folder: Path, certificates: Any) -> 
     trusted = ssl.create_default_context(cafile=str(certificates["authority"]))
     with ReferenceProvider(folder, Secret(TOKEN), certificate=certificates["good"]) as running:
         assert running.url.startswith("https://")
-        answer = httpx.get(f"{running.url}/v1/health", verify=trusted)
+        answer = httpx.get(f"{running.url}/v1/health", verify=trusted, timeout=60)
     assert answer.json()["status"] == "ok"
 
 
