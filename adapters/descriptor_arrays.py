@@ -69,18 +69,13 @@ def checked_query(
             raise ValueError(f"descriptor must be finite, component {int(np.argmin(finite))} is not")
         length = float(np.linalg.norm(query.astype(np.float64)))
         raise ValueError(f"descriptor must have length {LONGEST:g} or less, got {length:.3g}; {_NORMALISE}")
-    if metric is DescriptorMetric.INNER_PRODUCT and is_short(query):
+    if metric is DescriptorMetric.INNER_PRODUCT and _squared_length(query) < SHORTEST**2:
         length = float(np.linalg.norm(query.astype(np.float64)))
         raise ValueError(
             f"descriptor must have length {SHORTEST:g} or more by inner product, got {length:.3g}; "
             f"{_NORMALISE}"
         )
     return query
-
-
-def is_short(query: npt.NDArray[np.float32]) -> bool:
-    """Whether a finite query is too short for an inner product; see `checked_query`."""
-    return bool(query.dot(query) < SHORTEST**2)
 
 
 @np.errstate(over="ignore", invalid="ignore")

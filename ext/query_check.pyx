@@ -4,15 +4,15 @@ from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBuffer_Release, PyObject_G
 from libc.math cimport fabsf
 
 
-def are_within(descriptor, Py_ssize_t dimension, float largest):
-    """Whether it is a contiguous, aligned row of `dimension` native float32, each from -`largest` to `largest`.
+def are_within(descriptor, Py_ssize_t dimension, float smallest, float largest):
+    """Whether it is a contiguous, aligned row of `dimension` native float32 between -`largest` and `largest`.
 
-    False for NaN, and for what is no array.
+    One of them at least has a magnitude of `smallest` or more. False for NaN, and for what is no array.
     """
     cdef Py_buffer buffer
     cdef const float *components
     cdef Py_ssize_t place
-    cdef int beyond = 0
+    cdef int beyond = 0, reached = 0
     try:
         PyObject_GetBuffer(descriptor, &buffer, PyBUF_ND | PyBUF_FORMAT)
     except (TypeError, ValueError, BufferError):
@@ -30,6 +30,7 @@ def are_within(descriptor, Py_ssize_t dimension, float largest):
         components = <const float *>buffer.buf
         for place in range(dimension):
             beyond |= not fabsf(components[place]) <= largest
-        return beyond == 0
+            reached |= fabsf(components[place]) >= smallest
+        return reached != 0 and beyond == 0
     finally:
         PyBuffer_Release(&buffer)

@@ -3,13 +3,16 @@
 cimport cython
 from cpython.buffer cimport (
     PyBUF_FORMAT,
+    PyBUF_ND,
     PyBUF_STRIDED_RO,
     PyBuffer_Release,
     PyObject_GetBuffer,
 )
 from cpython.number cimport PyNumber_Index
+from libc.math cimport INFINITY
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc, qsort
+from libc.string cimport memcpy
 
 from cpython.object cimport PyTypeObject
 
@@ -25,13 +28,22 @@ cdef struct Candidate:
     int64_t key
 
 
-cdef int compare_candidates(const void *first, const void *second) noexcept nogil:
+cdef int by_distance(const void *first, const void *second) noexcept nogil:
     """Nearer ones first, then lower keys, as `qsort` wants it."""
     cdef const Candidate *one = <const Candidate *>first
     cdef const Candidate *other = <const Candidate *>second
     if one.far != other.far:
         return -1 if one.far < other.far else 1
     return (one.key > other.key) - (one.key < other.key)
+
+
+cdef int by_key(const void *first, const void *second) noexcept nogil:
+    """Lower keys first, then nearer ones, as `qsort` wants it."""
+    cdef const Candidate *one = <const Candidate *>first
+    cdef const Candidate *other = <const Candidate *>second
+    if one.key != other.key:
+        return -1 if one.key < other.key else 1
+    return (one.far > other.far) - (one.far < other.far)
 
 
 cdef TileIdLayout LAYOUT
@@ -97,72 +109,63 @@ cdef class TileKeyCodec:
             PyBuffer_Release(&buffer)
         return tile_ids
 
-    def search_hits(self, keys not None, list distances not None):
-        """One `SearchHit` for each key of an array, in its order. Raises as `decode_many`, and `ValueError` when
-        there are not as many distances, which are floats.
-
-        A hit is made without its constructor, which took a tenth of a small search.
-        """
-        cdef list hits = self.decode_many(keys)
-        cdef Py_ssize_t position
-        cdef object hit
-        if len(hits) != len(distances):
-            raise ValueError(f"{len(hits)} keys but {len(distances)} distances")
-        for position in range(len(hits)):
-            hit = PyType_GenericAlloc(SEARCH_HIT, 0)
-            fill_slot(hit, HIT_TILE_ID, hits[position])
-            fill_slot(hit, HIT_DISTANCE, distances[position])
-            hits[position] = hit
-        return hits
-
     def nearest_hits(
-        self,
-        const int64_t[::1] keys not None,
-        const int64_t[::1] rows not None,
-        const float[::1] distances not None,
-        Py_ssize_t count,
-        Py_ssize_t k,
-        *,
-        bint ascending,
-        bint are_all,
+        self, keys not None, rows not None, distances not None, Py_ssize_t count, Py_ssize_t k,
+        *, bint ascending, bint are_all,
     ):
         """The `k` nearest tiles of `count` rows found, each by its nearest row; among equals the lower key first.
 
-        Row -1 is none. The rows found are the nearest ones: without `are_all`, None comes back where a tile
-        that belongs to the answer may not be among them. Raises as `decode`, and `ValueError` for counts that
-        don't fit the arrays and a `k` below 1.
+        Row r is of the tile `keys[r]`, int64 at any address; `rows` are int64 and `distances` float32. A row that
+        `keys` does not have, such as -1, is none. The rows found are the nearest ones: without `are_all`, None comes
+        back where a tile that belongs to the answer may not be among them. Raises as `decode`, and `ValueError` for
+        other arrays, counts that don't fit them and a `k` below 1. Hits are made without their constructor, which
+        took a tenth of a small search.
         """
-        cdef Py_ssize_t place, found = 0, chosen = 0
-        cdef Candidate *candidates
-        cdef set seen = set()
+        cdef Py_buffer lent[3]
+        cdef int lent_count = 0
+        cdef Py_ssize_t place, found = 0, tiles = 0
+        cdef int64_t row
+        cdef float farthest = -INFINITY
+        cdef Candidate *candidates = NULL
         cdef list hits = []
         cdef object hit
-        if k < 1 or not 0 < count <= min(rows.shape[0], distances.shape[0]):
-            raise ValueError(f"{k} of {count} of {rows.shape[0]} rows and {distances.shape[0]} distances")
-        candidates = <Candidate *>malloc(count * sizeof(Candidate))
-        if candidates == NULL:
-            raise MemoryError
         try:
+            for array in (keys, rows, distances):
+                PyObject_GetBuffer(array, &lent[lent_count], PyBUF_ND)
+                lent_count += 1
+            if not (
+                lent[0].ndim == lent[1].ndim == lent[2].ndim == 1
+                and lent[0].itemsize == lent[1].itemsize == sizeof(int64_t)
+                and lent[2].itemsize == sizeof(float)
+            ):
+                raise ValueError("keys and rows are arrays of int64, distances is one of float32, of one dimension")
+            if k < 1 or not 0 <= count <= min(lent[1].shape[0], lent[2].shape[0]):
+                raise ValueError(f"{k} of {count} of {lent[1].shape[0]} rows and {lent[2].shape[0]} distances")
+            candidates = <Candidate *>malloc((count + 1) * sizeof(Candidate))
+            if candidates == NULL:
+                raise MemoryError
             for place in range(count):
-                if 0 <= rows[place] < keys.shape[0]:
-                    candidates[found].far = distances[place] if ascending else -distances[place]
-                    candidates[found].key = keys[rows[place]]
+                row = (<int64_t *>lent[1].buf)[place]
+                if 0 <= row < lent[0].shape[0]:
+                    candidates[found].far = (<float *>lent[2].buf)[place] * (1 if ascending else -1)
+                    memcpy(&candidates[found].key, <char *>lent[0].buf + row * sizeof(int64_t), sizeof(int64_t))
+                    farthest = max(farthest, candidates[found].far)
                     found += 1
-            qsort(candidates, found, sizeof(Candidate), &compare_candidates)
+            qsort(candidates, found, sizeof(Candidate), &by_key)
             for place in range(found):
-                if chosen == k:
-                    break
-                if candidates[place].key not in seen:
-                    seen.add(candidates[place].key)
-                    candidates[chosen] = candidates[place]
-                    chosen += 1
-            if not are_all and (chosen < k or candidates[k - 1].far == candidates[found - 1].far):
+                if tiles == 0 or candidates[place].key != candidates[tiles - 1].key:
+                    candidates[tiles] = candidates[place]
+                    tiles += 1
+            qsort(candidates, tiles, sizeof(Candidate), &by_distance)
+            if not are_all and (tiles < k or candidates[k - 1].far == farthest):
                 return None
-            for place in range(chosen):
+            for place in range(min(k, tiles)):
                 hit = PyType_GenericAlloc(SEARCH_HIT, 0)
                 fill_slot(hit, HIT_TILE_ID, tile_id_of(candidates[place].key, &LAYOUT, self.flights))
-                fill_slot(hit, HIT_DISTANCE, <double>(candidates[place].far if ascending else -candidates[place].far))
+                fill_slot(hit, HIT_DISTANCE, <double>(candidates[place].far * (1 if ascending else -1)))
                 hits.append(hit)
         finally:
             free(candidates)
+            for place in range(lent_count):
+                PyBuffer_Release(&lent[place])
         return hits

@@ -72,7 +72,8 @@ class MappedIndex:
     def nearest(self, descriptor: npt.NDArray[np.float32], k: int) -> list[SearchHit]:
         """The `k` nearest tiles, nearest first, each once by its best descriptor.
 
-        Fewer come back where FAISS found fewer. `descriptor` is contiguous. Raises `IndexUnavailableError`.
+        Among equals the lower key comes first; fewer come back where FAISS found fewer. `descriptor` is
+        contiguous. Raises `IndexUnavailableError`.
         """
         rows_a_tile = 1 if self.areas is None else self.areas.rows_a_tile
         wanted = min(k * rows_a_tile, self.metadata.count)
@@ -80,31 +81,28 @@ class MappedIndex:
             rows, distances = self._refined_rows(self.areas, descriptor, wanted)
         else:
             rows, distances = self._nearest_rows(descriptor, wanted)
-        keys = self._keys[rows]
-        if rows_a_tile > 1:
-            # The rows come in order of distance: the first one of a tile is its best.
-            best = np.sort(np.unique(keys, return_index=True)[1])[:k]
-            keys, distances = keys[best], distances[best]
+        ascending = self.metadata.metric is DescriptorMetric.L2
         try:
-            return self._codec.search_hits(keys, distances.tolist())
+            hits = self._codec.nearest_hits(
+                self._keys, rows, distances, len(rows), k, ascending=ascending, are_all=True
+            )
+            return hits or []  # None does not come back where they are all
         except (KeyError, ValueError) as error:
             raise IndexUnavailableError(f"the index holds an id that names no tile: {error}") from error
 
     def _refined_rows(
         self, areas: AreaSearch, descriptor: npt.NDArray[np.float32], k: int
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """The `k` nearest of the graph's candidates by the stored vectors, nearest first, with distances."""
+        """The graph's candidates for the `k` nearest rows, with distances by the stored vectors."""
         breadth = max(_CANDIDATES_PER_HIT * k, self._graph.hnsw.efSearch)
         rows, _ = self._nearest_rows(descriptor, min(breadth, self.metadata.count))
-        distances = areas.distances(descriptor, rows)
-        far = distances if self.metadata.metric is DescriptorMetric.L2 else -distances
-        order = np.lexsort((rows, far))[:k]
-        return rows[order], distances[order]
+        rows = rows[rows >= 0]
+        return rows, areas.distances(descriptor, rows)
 
     def _nearest_rows(
         self, descriptor: npt.NDArray[np.float32], k: int
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """The `k` nearest rows, nearest first, with their distances.
+        """The `k` nearest rows, nearest first, with their distances; row -1 is none.
 
         It asks the graph and looks up the keys itself: `IndexIDMap2.search` starts an OpenMP team for a
         single query too, and waits for all its threads to be scheduled, which on a busy machine took 20 ms
@@ -116,9 +114,6 @@ class MappedIndex:
             self._graph.search_c(1, _swig_ptr(descriptor), k, _swig_ptr(distances), _swig_ptr(rows))
         except (RuntimeError, MemoryError) as error:
             raise IndexUnavailableError(f"faiss can't search the index: {error}") from error
-        if rows[-1] < 0:  # FAISS puts -1 behind the last neighbour that it found
-            found = rows >= 0
-            rows, distances = rows[found], distances[found]
         return rows, distances
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ...domain.values.descriptors import DescriptorMetric
 from ...ext import are_within
-from ..descriptor_arrays import LONGEST, checked_query, is_short
+from ..descriptor_arrays import LONGEST, SHORTEST, checked_query
 
 
 def quickly_checked_query(
@@ -20,9 +20,14 @@ def quickly_checked_query(
         type(k) is int
         and k >= 1
         and type(descriptor) is np.ndarray
-        # No component is larger than this, so the length can't be above LONGEST.
-        and are_within(descriptor, dimension, LONGEST / dimension)
-        and (metric is DescriptorMetric.L2 or not is_short(descriptor))
+        # No component above this, so the length is not above LONGEST; by inner product one of twice SHORTEST,
+        # so the length is above SHORTEST, however its square is rounded.
+        and are_within(
+            descriptor,
+            dimension,
+            0.0 if metric is DescriptorMetric.L2 else 2 * SHORTEST,
+            LONGEST / dimension,
+        )
     ):
         return descriptor
     return checked_query(descriptor, dimension, k, metric)

@@ -82,6 +82,11 @@ _VALUES = (
     0.0,
     -1.0,
     1e-45,
+    -8e-16,
+    1e-15,
+    1.0000001e-15,
+    -1.999e-15,
+    2.001e-15,
     1e17,
     1.25e17,
     -1.26e17,
@@ -122,18 +127,29 @@ def test_the_compiled_look_at_a_query_changes_neither_what_is_taken_nor_an_error
     ]
 
 
-def test_a_good_query_needs_the_compiled_look_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("metric", DescriptorMetric)
+def test_a_good_query_needs_the_compiled_look_alone(
+    metric: DescriptorMetric, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delattr(queries, "checked_query")
-    assert quickly_checked_query(QUERY, 8, 1, L2) is QUERY
+    assert quickly_checked_query(QUERY, 8, 1, metric) is QUERY
 
 
 @pytest.mark.parametrize("place", range(37))
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 2.5, -2.5])
 def test_one_component_beyond_is_seen_at_any_place(place: int, value: float) -> None:
     query = np.full(37, -2.0, np.float32)
-    assert are_within(query, 37, 2.0)
+    assert are_within(query, 37, 2.0, 2.0)
     query[place] = value
-    assert not are_within(query, 37, 2.0)
+    assert not are_within(query, 37, 2.0, 2.0)
+
+
+@pytest.mark.parametrize("place", range(37))
+def test_one_component_that_is_large_enough_is_seen_at_any_place(place: int) -> None:
+    query = np.full(37, -1.0, np.float32)
+    assert not are_within(query, 37, 1.5, 2.0)
+    query[place] = -1.5
+    assert are_within(query, 37, 1.5, 2.0)
 
 
 TILES = [TileId(5, x, 0, TileSource.IMPORTED) for x in range(4)]

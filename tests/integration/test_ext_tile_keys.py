@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -63,19 +64,22 @@ def test_many_keys_decode_in_their_order_also_from_every_other_place(tiles: list
     assert CODEC.decode_many(keys[::-step]) == tiles[::-step]
 
 
-@given(st.lists(st.tuples(tile_ids(), st.floats(allow_nan=False)), max_size=20))
-def test_search_hits_are_those_that_the_constructor_makes(found: list[tuple[TileId, float]]) -> None:
-    keys = np.array([encode_tile_key(tile_id, TABLE) for tile_id, _ in found], np.int64)
-    hits = CODEC.search_hits(keys, [distance for _, distance in found])
-    made = [SearchHit(tile_id, distance) for tile_id, distance in found]
+@given(st.lists(tile_ids(), min_size=1, max_size=20, unique=True), st.integers(0, 8))
+def test_hits_are_those_that_the_constructor_makes_of_keys_at_any_address(
+    tiles: list[TileId], address: int
+) -> None:
+    aligned = np.array([encode_tile_key(tile_id, TABLE) for tile_id in tiles], np.int64)
+    keys = np.frombuffer(bytes(address) + aligned.tobytes(), np.int64, offset=address)
+    rows = np.arange(len(tiles))
+    distances = np.arange(len(tiles), dtype=np.float32)
+    hits = CODEC.nearest_hits(keys, rows, distances, len(rows), len(rows), ascending=True, are_all=True)
+    made = [SearchHit(tile_id, float(row)) for row, tile_id in enumerate(tiles)]
     assert hits == made
     assert list(map(hash, hits)) == list(map(hash, made))
-    with pytest.raises(ValueError, match="distances"):
-        CODEC.search_hits(keys, [0.0] * (len(found) + 1))
 
 
 @given(
-    st.lists(st.tuples(st.integers(-1, 5), st.sampled_from([-2.0, 0.0, 0.5, 3.0])), min_size=1, max_size=12),
+    st.lists(st.tuples(st.integers(-1, 6), st.sampled_from([-2.0, 0.0, 0.5, 3.0])), max_size=12),
     st.integers(1, 6),
     st.booleans(),
     st.booleans(),
@@ -91,7 +95,7 @@ def test_the_nearest_hits_are_each_tile_by_its_best_row_and_none_that_a_row_unse
     hits = CODEC.nearest_hits(keys, rows, distances, len(found), k, ascending=ascending, are_all=are_all)
     sign = 1 if ascending else -1
     best: dict[TileId, float] = {}
-    named = [(row, sign * distance) for row, distance in found if row >= 0]
+    named = [(row, sign * distance) for row, distance in found if 0 <= row < len(of_row)]
     for row, far in named:
         best[of_row[row]] = min(far, best.get(of_row[row], far))
     nearest = sorted(best, key=lambda tile_id: (best[tile_id], CODEC.encode(tile_id)))[:k]
@@ -102,11 +106,24 @@ def test_the_nearest_hits_are_each_tile_by_its_best_row_and_none_that_a_row_unse
         assert hits == [SearchHit(tile_id, sign * best[tile_id]) for tile_id in nearest]
 
 
-@pytest.mark.parametrize(("k", "count"), [(1, 0), (1, 3), (1, -1), (0, 2), (-1, 2)])
+@pytest.mark.parametrize(("k", "count"), [(1, 3), (1, -1), (0, 2), (-1, 2)])
 def test_more_rows_than_there_are_or_no_tile_at_all_give_no_hits(k: int, count: int) -> None:
     two = np.zeros(2, np.int64)
     with pytest.raises(ValueError, match=f"{k} of {count} of 2 rows and 2 distances"):
         CODEC.nearest_hits(two, two, np.zeros(2, np.float32), count, k, ascending=True, are_all=False)
+
+
+@pytest.mark.parametrize("wrong", range(3))
+def test_arrays_of_other_numbers_give_no_hits(wrong: int) -> None:
+    arrays: list[Any] = [np.zeros(2, np.int64), np.zeros(2, np.int64), np.zeros(2, np.float32)]
+    for other in (
+        np.zeros(2, np.int16),
+        np.zeros((2, 2), arrays[wrong].dtype),
+        np.zeros(4, arrays[wrong].dtype)[::2],
+    ):
+        given = [*arrays[:wrong], other, *arrays[wrong + 1 :]]
+        with pytest.raises(ValueError, match=r"arrays of int64|not C-contiguous"):
+            CODEC.nearest_hits(*given, 1, 1, ascending=True, are_all=False)
 
 
 def test_the_largest_table_names_its_last_flight() -> None:
