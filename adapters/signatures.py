@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined] # not in __all__
 
 _MOST_KEY_BYTES = 4_096
+_MOST_COMMAS = 10_000
+"""Of an envelope in JSON, which has two and three for each signature: base64 has none."""
 KEY_REMEDY = "name the private key that aerotile base keygen wrote; the public one ends in .pub"
 _SECRET_MODE, _PUBLIC_MODE = 0o400, 0o444
 
@@ -165,11 +167,13 @@ def _decode(content: bytes, payload_type: str) -> Envelope:
     from securesystemslib.dsse import Envelope
 
     try:
+        if content.count(b",") > _MOST_COMMAS:  # to parse millions of values takes gigabytes
+            raise ValueError("it has more values than an envelope")
         envelope = Envelope.from_dict(json.loads(content))
     except Exception as error:
         raise SignatureError(f"it is no signed envelope ({type(error).__name__}: {error})") from error
     if envelope.payload_type != payload_type:
-        raise SignatureError(f"it holds {envelope.payload_type!r}, not {payload_type}")
+        raise SignatureError(f"it holds {envelope.payload_type!r:.80}, not {payload_type}")
     return envelope
 
 

@@ -2,21 +2,58 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..domain.errors import ConfigurationError, StoreUnavailableError
 
 _KEEP_ALIVE_S = 75
 _GRACE_S = 2
+_MOST_ACCEPTED = 64
+"""Connections at a time, before those that are too many are closed."""
+_MOST_CONNECTIONS = 256
+"""Of the 1,024 files that a process usually may open. Where none is left asyncio logs without end."""
 _START_LIMIT_S = 30.0
 _START_STEP_S = 0.005
 _WAIT_STEP_S = 1.0
+
+
+class PatientProtocol(H11Protocol):
+    """A connection that is closed when the head of a request takes longer than the time between requests.
+
+    Where there are too many, the one that has been waiting longest makes room, so that whoever opens
+    connections and sends nothing keeps nobody out.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
+        """Wait for the first request."""
+        super().connection_made(transport)
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
+        others = [each for each in self.connections if isinstance(each, H11Protocol)]
+        open_ones = [each for each in others if not each.transport.is_closing()]
+        if len(open_ones) > _MOST_CONNECTIONS:
+            waiting = [(task.when(), each) for each in open_ones if (task := each.timeout_keep_alive_task)]
+            min(waiting, key=itemgetter(0))[1].transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Go on waiting where this is a part of a request's head."""
+        task = self.timeout_keep_alive_task
+        self.timeout_keep_alive_task = None  # kept from uvicorn, which would give each byte more time
+        super().data_received(data)
+        if self.cycle is None or self.cycle.response_complete:
+            self.timeout_keep_alive_task = task
+        elif task is not None:
+            task.cancel()
 
 
 class WebServer:
@@ -28,7 +65,7 @@ class WebServer:
         *,
         host: str,
         port: int,
-        protocol: Any = "h11",
+        protocol: type[H11Protocol] = PatientProtocol,
         certificate: Path | None = None,
         private_key: Path | None = None,
     ) -> None:
@@ -47,6 +84,7 @@ class WebServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            backlog=_MOST_ACCEPTED,
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=_GRACE_S,
             ssl_certfile=certificate,

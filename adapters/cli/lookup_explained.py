@@ -27,8 +27,8 @@ def explain_lookups(lines: Iterable[RecordLine], asked: str, *, as_json: bool) -
         elif event.kind == "c6.lookup" and asked in (payload.get("lookup"), str(payload.get("sequence"))):
             facts = {"time": event.wall_time.isoformat(), "searched": event.reason, **payload, "base": base}
             found[str(payload.get("lookup"))] = {**facts, "fixes": []}
-        elif event.kind == "c6.fix" and payload.get("lookup") in found:
-            found[payload["lookup"]]["fixes"].append(dict(payload))
+        elif event.kind == "c6.fix" and (lookup := str(payload.get("lookup"))) in found:
+            found[lookup]["fixes"].append(dict(payload))
     if not found:
         raise BadInputError(
             f"the record holds no lookup {asked}",
@@ -37,8 +37,14 @@ def explain_lookups(lines: Iterable[RecordLine], asked: str, *, as_json: bool) -
     if as_json:
         write_json(list(found.values()))
         return
-    for facts in found.values():
-        _print(facts)
+    for name, facts in found.items():
+        try:
+            _print(facts)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadInputError(
+                f"lookup {name} is of a schema that this program does not know ({error!r})",
+                remedy="--json shows it as it was recorded",
+            ) from error
 
 
 def _print(facts: dict[str, Any]) -> None:

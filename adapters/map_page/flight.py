@@ -36,8 +36,9 @@ _ROLES = {
     EventKind.QUARANTINED.value: "damaged",
 }
 """How the tiles of an event are drawn; those of other kinds are `other`."""
-_OF_THE_DATABASE = {WriteStep.INSERT.value, WriteStep.COMMIT.value, WriteStep.DISK_BUDGET.value}
-_GONE = {StoreUnavailableError.__name__, CommitOutcomeUnknownError.__name__}
+# Not sets: what a payload has in the place of a text may have no hash.
+_OF_THE_DATABASE = (WriteStep.INSERT.value, WriteStep.COMMIT.value, WriteStep.DISK_BUDGET.value)
+_GONE = (StoreUnavailableError.__name__, CommitOutcomeUnknownError.__name__)
 
 
 def flight(supply: MapSupply, request: Request) -> Response:

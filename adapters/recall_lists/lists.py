@@ -135,20 +135,21 @@ class RecallLists(GenerationFolders):
 
 
 def open_list(envelope: bytes, trust: Trust, where: str) -> RecallInForce:
-    """A list whose signatures suffice. Raises `RecallListError`, with `where` in front."""
-    found, is_trusted = look_into_list(envelope, trust, where)
-    if not is_trusted:
-        raise RecallListError(
-            f"{where} {who_signed(found.signers, trust)}",
-            remedy="sign it with aerotile recall sign, or pin the right keys in recall.public_keys",
-        )
-    return found
+    """A list whose signatures suffice; of another one nothing is read. Raises `RecallListError`."""
+    return look_into_list(envelope, trust, where, only_trusted=True)[0]
 
 
-def look_into_list(envelope: bytes, trust: Trust, where: str) -> tuple[RecallInForce, bool]:
+def look_into_list(
+    envelope: bytes, trust: Trust, where: str, *, only_trusted: bool = False
+) -> tuple[RecallInForce, bool]:
     """A list, and whether its signatures suffice. Raises `RecallListError` when it is none."""
     try:
         opened = open_envelope(envelope, PAYLOAD_TYPE, trust)
+        if only_trusted and not opened.is_trusted:
+            raise RecallListError(
+                f"{where} {who_signed(opened.signers, trust)}",
+                remedy="sign it with aerotile recall sign, or pin the right keys in recall.public_keys",
+            )
         recalls = decode_list(opened.payload)
     except ValueError as error:
         raise RecallListError(

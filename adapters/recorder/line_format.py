@@ -17,6 +17,7 @@ import attrs
 
 from ...domain.flight_events import RecordEnvelope
 from ...domain.values.validators import as_bool, as_real, as_whole
+from ..strict_json import parse_json
 
 MAX_LINE_BYTES = 1 << 20
 """Longer lines are neither written nor read, so a damaged file can't fill a reader's memory."""
@@ -69,7 +70,7 @@ def decode_line(line: bytes) -> RecordLine:
     if content[:_PREFIX_BYTES] != b"%08x " % zlib.crc32(text):
         raise ValueError("the checksum does not match")
     try:
-        return RecordLine(RecordEnvelope.from_json(json.loads(text.decode("utf-8"))), text)
+        return RecordLine(RecordEnvelope.from_json(parse_json(text.decode("utf-8"))), text)
     except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"it is not an envelope: {error!r}") from error
 

@@ -6,8 +6,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import attrs
 import pytest
 from cli_calls import BAD_CALL, Call
+
+from aerotile.adapters.recorder.line_format import decode_line, encode_line
 
 
 def test_the_record_tells_of_each_write(call: Call, filled: Path) -> None:
@@ -102,3 +105,17 @@ def test_a_record_that_is_not_there_says_so(call: Call) -> None:
     result = call("record")
     assert result.code == 2
     assert result.error.startswith("no flight record in ")
+
+
+def test_a_lookup_of_another_schema_is_named_in_one_line(call: Call, filled: Path, tmp_path: Path) -> None:
+    segment = next((tmp_path / "aerotile-data/record").glob("*.jsonl"))
+    newer = decode_line(segment.read_bytes().splitlines()[0]).envelope
+    lookup = attrs.evolve(newer, kind="c6.lookup", payload={"lookup": "a-1", "sequence": 1, "near": "newer"})
+    fix = attrs.evolve(newer, kind="c6.fix", payload={"lookup": ["a-1"]})
+    segment.chmod(0o600)
+    with segment.open("ab") as file:
+        file.write(encode_line(lookup) + encode_line(fix))
+    refused = call("record", "--lookup", "1")
+    assert (refused.code, "lookup a-1 is of a schema" in refused.error) == (BAD_CALL, True)
+    (facts,) = call("record", "--lookup", "1", "--json").json
+    assert (facts["near"], facts["fixes"]) == ("newer", [])

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -36,7 +37,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from aerotile.adapters.map_page import views
 from aerotile.adapters.map_page.assets import read_assets
 from aerotile.domain.errors import RuntimeNotAvailableError
-from aerotile.domain.flight_events import EventKind
+from aerotile.domain.flight_events import EventKind, FlightEvent
 
 PIXELS = {row.tile_id: pixels for row, pixels in TILES}
 TOO_OLD_AT_THE_FRONT = (CAPTURED_AT + timedelta(days=200)).date().isoformat()
@@ -256,6 +257,18 @@ def test_a_torn_record_shows_what_is_whole_and_counts_the_rest(flown_site: MapSi
         facts = client.get("/record").json()
     assert facts["events"][0]["kind"] == EventKind.FIX.value
     assert (len(facts["events"]), facts["damaged_lines"]) == (5, 2)
+
+
+@pytest.mark.parametrize(
+    "payload", [{"step": ["insert"]}, {"step": "insert", "error": {}}, {"lat": "x", "lon": []}]
+)
+def test_an_event_of_another_schema_keeps_no_flight_from_being_shown(
+    tmp_path: Path, payload: dict[str, Any]
+) -> None:
+    site = make_site(tmp_path / "root", TILES[:1])
+    write_record(site.config.record_folder, [FlightEvent(EventKind.WRITE_FAILED, "x", payload)])
+    with client_of(site) as client:
+        assert [event["payload"] for event in client.get("/record").json()["events"]] == [payload]
 
 
 def test_health_and_metrics_name_what_is_degraded(client: httpx.Client) -> None:

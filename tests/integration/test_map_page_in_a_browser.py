@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import attrs
 import pytest
 from map_pictures import VIEWS, make_pictures, site_in
 from map_sites import (
@@ -17,13 +18,17 @@ from map_sites import (
     WEST,
     WIDTH,
     ZOOM,
+    lookup_event,
     make_site,
     served,
     tile,
+    write_record,
 )
 from page_visits import LIMIT_MS, Visit, visiting
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, expect
+
+from aerotile.domain.flight_events import EventKind, FlightEvent
 
 pytestmark = pytest.mark.xdist_group("browser")
 REPOSITORY = Path(__file__).parents[2]
@@ -246,6 +251,37 @@ def test_ground_too_wide_for_its_imagery_begins_with_coverage(browser: Browser, 
         expect(page.get_by_role("status")).to_have_text("Imagery is shown from zoom 12 on, coverage before.")
         expect(page.get_by_role("checkbox", name="Coverage")).to_be_checked()
         expect(page.locator("#coverage-view")).to_have_text("In view: 2 tiles of zoom 14 in 2 cells")
+
+
+HOSTILE = f"<script>alert(1)</script><img src=x onerror=alert(1)>\u202e{'W' * 10_000}"
+
+
+@pytest.mark.parametrize("width", [1200, 320])
+def test_texts_of_others_run_nothing_and_leave_the_map_in_sight(
+    browser: Browser, tmp_path: Path, width: int
+) -> None:
+    site = make_site(tmp_path / "root", TILES[:1])
+    payload: dict[str, object] = {HOSTILE: HOSTILE, "lat": 48.0, "lon": 11.0}
+    _, lookup = lookup_event(1, ROWS[:1], None)
+    events = [
+        FlightEvent(EventKind.FIX, HOSTILE, payload),
+        attrs.evolve(lookup, payload={**lookup.payload, "hits": [[str(ROWS[0].tile_id), "inf", HOSTILE]]}),
+    ]
+    write_record(site.config.record_folder, events)
+    with (
+        served(site, attributions=[HOSTILE]) as url,
+        closing(browser.new_context(viewport={"width": width, "height": 700})) as context,
+        visiting(context, url) as visited,
+    ):
+        page = visited.page
+        page.on("dialog", lambda dialog: visited.complaints.append(dialog.message))
+        page.get_by_role("button", name="Load the record").click()
+        expect(page.locator("#event-text")).to_contain_text("onerror=alert")
+        expect(page.locator("#attribution")).to_contain_text("W" * 10_000)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert page.evaluate("document.getElementById('map').clientHeight > 300")
+        page.get_by_role("button", name="Forward").click()
+        expect(page.locator("#hits li")).to_have_text(re.compile("distance inf"))
 
 
 def test_a_page_of_another_site_reads_nothing(browser: Browser, url: str) -> None:

@@ -92,6 +92,15 @@ def test_a_line_whose_checksum_is_right_but_is_no_envelope_is_damage(tmp_path: P
     assert reader.damaged_lines == 1
 
 
+@pytest.mark.parametrize("number", [b"NaN", b"-Infinity", b"1e999"])
+def test_a_number_that_no_json_holds_is_damage(tmp_path: Path, number: bytes) -> None:
+    content = line(1)[9:-1].replace(b'"number":1', b'"number":' + number)
+    write(tmp_path, b"%08x %s\n" % (zlib.crc32(content), content) + line(2))
+    reader = RecordReader(tmp_path)
+    assert numbers(reader) == [2]
+    assert reader.damaged_lines == 1
+
+
 def test_unknown_kinds_severities_and_fields_pass_through_untouched(tmp_path: Path) -> None:
     newer = foreign_line(kind="c99.new", severity="fatal", schema_version="9.0.0", extra={"deep": [1]})
     write(tmp_path, newer)

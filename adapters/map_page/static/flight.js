@@ -84,7 +84,8 @@ export class Flight {
       .map((event) => event.payload.tile));
     const items = hits.map(([tile, distance, content]) => {
       const what = content === null ? ", not known to a store" : "";
-      return element("li", `${tile}: distance ${Number(Number(distance).toPrecision(6))}${what}${used.has(tile) ? ", used by a fix" : ""}`);
+      const far = Number.isFinite(distance) ? Number(distance.toPrecision(6)) : distance;
+      return element("li", `${tile}: distance ${far}${what}${used.has(tile) ? ", used by a fix" : ""}`);
     });
     if (left) items.push(element("li", `and ${left} more`));
     byId("hits").replaceChildren(...items);
