@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any, get_type_hints
 
 import attrs
@@ -142,9 +143,16 @@ class AerotileConfig:
 
     @property
     def has_store(self) -> bool:
-        """Whether a database is configured, or an embedded one lies in the root. Raises `OSError`."""
-        # The cluster, not the folder around it, which an interrupted migrate leaves empty.
-        return self.database.dsn is not None or (self.postgres_folder / "cluster").is_dir()
+        """Whether a database is configured, or an embedded one lies in the root, or may lie there."""
+        if self.database.dsn is not None:
+            return True
+        try:
+            # The cluster, not the folder around it, which an interrupted migrate leaves empty.
+            return S_ISDIR((self.postgres_folder / "cluster").stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:  # e.g. a folder of another user: the start of the database says what is wrong
+            return True
 
     def describe(self) -> dict[str, Any]:
         """Every setting by its full name as a JSON-ready value, passwords replaced."""

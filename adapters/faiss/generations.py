@@ -9,7 +9,7 @@ from ..files.generations import GenerationFolders, GenerationKind
 
 SIDECAR_FILE = "tiles.index.sha256"
 REMEDY = "switch to another generation with `aerotile index rollback`, or build a new one"
-_INDEX = GenerationKind(
+INDEX_KIND = GenerationKind(
     noun="index",
     unavailable=IndexUnavailableError,
     busy=IndexBuildError,
@@ -22,4 +22,4 @@ class IndexGenerations(GenerationFolders):
     """The generations of a descriptor index; errors are `IndexUnavailableError` and `IndexBuildError`."""
 
     def __init__(self, root: Path) -> None:
-        super().__init__(root, _INDEX)
+        super().__init__(root, INDEX_KIND)

@@ -13,7 +13,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from ...domain.errors import IndexUnavailableError
+from ...domain.errors import AerotileError, IndexUnavailableError
 from ...domain.values.descriptors import DescriptorMetric, IndexMetadata, SearchHit
 from ...ext import TileKeyCodec
 from ..descriptor_arrays import component_of
@@ -23,7 +23,7 @@ from ..files.mapped_file import map_generation_file, sha256_of_mapping
 from ..files.regular_file import read_at_most
 from ..index_files import DESCRIPTORS_FILE, INDEX_FILE, METADATA_FILE, ROWS_FILE
 from .area_search import AreaSearch
-from .generations import REMEDY, SIDECAR_FILE
+from .generations import INDEX_KIND, REMEDY, SIDECAR_FILE
 from .index_layout import IndexLayoutError, check_layout
 from .kinds import graph_codes
 from .metadata_file import decode_metadata
@@ -299,10 +299,8 @@ def _difference_from_sidecar(sidecar: bytes, hashes: dict[str, str]) -> str:
     return f"{SIDECAR_FILE} holds lines that do not belong there"
 
 
-def _unreadable(folder: Path, error: OSError) -> IndexUnavailableError:
-    return IndexUnavailableError(
-        f"{error.filename or folder} can't be read: {error.strerror or error}", remedy=REMEDY
-    )
+def _unreadable(folder: Path, error: OSError) -> AerotileError:
+    return INDEX_KIND.unreadable(str(error.filename or folder), error)
 
 
 def _unavailable(folder: Path, difference: str) -> IndexUnavailableError:

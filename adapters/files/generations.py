@@ -31,6 +31,7 @@ from .ownership import give_to_folders_owner
 from .regular_file import read_regular, refuse_irregular
 
 POINTER_FILE = "current"
+READ_REMEDY = "let this process's user read it, or run it as the user who owns the folder"
 _PARTIAL_SUFFIX = ".partial"
 # A name is digits alone, so a pointer can never lead out of the generations folder.
 _NAME = re.compile(r"[0-9]{6,18}")
@@ -57,6 +58,14 @@ class GenerationKind:
     build_remedy: str
     """Against the lack of a generation."""
 
+    def unreadable(self, what: str, error: OSError) -> AerotileError:
+        """The error for `what`, which can't be read. A missing right is no damage that a new one mends."""
+        forbidden = error.errno in (errno.EACCES, errno.EPERM)
+        return self.unavailable(
+            f"{what} can't be read: {error.strerror or error}",
+            remedy=READ_REMEDY if forbidden else self.remedy,
+        )
+
 
 class GenerationFolders:
     """The generations under one root. Methods raise `OSError` unless they say otherwise.
@@ -81,7 +90,7 @@ class GenerationFolders:
         except OSError as error:
             raise self._kind.unavailable(
                 f"the {self._kind.noun} generations in {self._folder} can't be listed: {error.strerror}",
-                remedy="check the folder and who may read it",
+                remedy=READ_REMEDY,
             ) from error
 
     def _names(self) -> list[str]:
@@ -121,10 +130,7 @@ class GenerationFolders:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise self._kind.unavailable(
-                f"the {self._kind.noun} pointer {self._pointer} can't be read: {error.strerror}",
-                remedy=self._kind.remedy,
-            ) from error
+            raise self._kind.unreadable(f"the {self._kind.noun} pointer {self._pointer}", error) from error
         line = content.decode("ascii", "replace").removesuffix("\n")
         name, space, identity = line.partition(" ")
         if not _NAME.fullmatch(name) or (space and not _IDENTITY.fullmatch(identity)):

@@ -119,10 +119,7 @@ class RecallLists(GenerationFolders):
         try:
             envelope = read_at_most(open_generation_file(folder, LIST_FILE), MOST_BYTES, path)
         except OSError as error:
-            raise RecallListError(
-                f"the recall list in force, {path}, can't be read: {error.strerror or error}",
-                remedy=_LISTS.remedy,
-            ) from error
+            raise _LISTS.unreadable(f"the recall list in force, {path},", error) from error
         try:
             found = open_list(envelope, self._trust, f"the recall list in force, {path},")
         except RecallListError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 
-from ...domain.errors import BaseSealError, BaseUnavailableError
+from ...domain.errors import AerotileError, BaseSealError, BaseUnavailableError
 from ...domain.values.disk_usage import blocks_of
 from ..files.atomic_file import atomic_file
 from ..files.generations import GenerationFolders, GenerationKind, open_generation_file
@@ -185,6 +185,10 @@ class BaseGenerations(GenerationFolders):
             f"the base generation {self.folder(name)} can't be used: {difference}", remedy=REMEDY
         )
 
+    def unreadable(self, name: str, file: str, error: OSError) -> AerotileError:
+        """The error for a file of a generation that can't be read."""
+        return _BASE.unreadable(f"the base generation {self.folder(name)} can't be used: {file}", error)
+
     def _last_in_use(self, *, named: bool) -> tuple[str | None, str | None]:
         try:
             pointer = self.pointer()
@@ -201,4 +205,4 @@ class BaseGenerations(GenerationFolders):
                 open_generation_file(folder, MANIFEST_FILE), MOST_MANIFEST_BYTES, folder / MANIFEST_FILE
             )
         except OSError as error:
-            raise self.damaged(name, f"{MANIFEST_FILE} can't be read: {error.strerror or error}") from error
+            raise self.unreadable(name, MANIFEST_FILE, error) from error

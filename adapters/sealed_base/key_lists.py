@@ -152,9 +152,7 @@ class KeyLists(GenerationFolders):
         try:
             return read_at_most(open_generation_file(self.folder(name), LIST_FILE), MOST_BYTES, path)
         except OSError as error:
-            raise BaseUnavailableError(
-                f"the list of keys {path} can't be read: {error.strerror or error}", remedy=_LISTS.remedy
-            ) from error
+            raise _LISTS.unreadable(f"the list of keys {path}", error) from error
 
     def _look(self, envelope: bytes, trust: Trust, name: str) -> SignedKeyList:
         where = f"the list of keys {self.folder(name) / LIST_FILE}"

@@ -220,9 +220,7 @@ def open_base(
             start.prefault()
             header = decode_header(bytes(start), archive.nbytes)
     except OSError as error:
-        raise generations.damaged(
-            name, f"{error.filename or folder} can't be read: {error.strerror or error}"
-        ) from error
+        raise generations.unreadable(name, str(error.filename or folder), error) from error
     except (ArchiveError, ValueError) as error:
         raise generations.damaged(name, str(error)) from error
     if (header.tiles, header.contents) != (manifest.tiles, manifest.contents):
