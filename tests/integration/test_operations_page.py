@@ -14,7 +14,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-FOR_USERS = ("embedded", "mcap", "provider", "imagery", "onnx", "serve", "demo")
+FOR_USERS = ("embedded", "mcap", "provider", "imagery", "onnx", "ground", "serve", "demo")
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
