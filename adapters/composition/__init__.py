@@ -149,8 +149,9 @@ def build_descriptor_index(config: AerotileConfig) -> DescriptorIndex:
     It is the index of the base, where a flight reads a base that has one: with `base.layered`, or where there
     is no database. Tiles of the store alone are not in it. No database is opened.
 
-    The first call waits for the disk: it hashes the index. Raises `IndexUnavailableError`, also for an index
-    of another network than the configured one, `RuntimeNotAvailableError` when `BUILD_FAISS_INDEX` is off,
+    The first call waits for the disk: it hashes the index. Where none was built yet, the searches raise, and
+    this call does not. Raises `IndexUnavailableError` for a damaged index and for one of another network than
+    the configured one, `RuntimeNotAvailableError` when `BUILD_FAISS_INDEX` is off,
     `ConfigurationError` when it is no yes or no, `DescriptorModelError` when the network of `[descriptor]`
     can't be used, and `BaseUnavailableError` as `build_sealed_base` does.
     """

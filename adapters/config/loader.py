@@ -48,7 +48,13 @@ def load_config(
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> AerotileConfig:
-    """Read the configuration of a process; see `read_config`. Raises `ConfigurationError`."""
+    """Read the configuration of a process from defaults, the file, variables and `root`; later ones win.
+
+    `environment` and `folder` are by default the process's own variables and current folder. The file is
+    `file`, else the variable `AEROTILE_CONFIG`, else `aerotile.toml` in `folder` when it exists. Relative
+    paths are relative to the file that names them; those of variables and of `root` to `folder`.
+    Raises `ConfigurationError`.
+    """
     return read_config(file=file, root=root, environment=environment, folder=folder).config
 
 
@@ -59,13 +65,7 @@ def read_config(
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> LoadedConfig:
-    """Read the configuration of a process, and the source of each value.
-
-    `environment` and `folder` are by default the process's own variables and current folder. The file is
-    `file`, else the variable `AEROTILE_CONFIG`, else `aerotile.toml` in `folder` when it exists. Relative
-    paths are relative to the file that names them; those of variables and of `root` to `folder`.
-    Raises `ConfigurationError`.
-    """
+    """Read the configuration as `load_config` does, and the source of each value."""
     environment = os.environ if environment is None else environment
     if not isinstance(environment, Mapping):
         raise ConfigurationError(f"environment must be a mapping, got {type_name(environment)}")

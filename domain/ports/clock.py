@@ -1,4 +1,4 @@
-"""The time. No other part of Aerotile reads a clock."""
+"""The time. The domain reads no other clock."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 @runtime_checkable
 class Clock(Protocol):
-    """The time. No other part of Aerotile reads a clock."""
+    """The time. The domain reads no other clock."""
 
     def now(self) -> datetime:
         """Wall time, aware, UTC."""

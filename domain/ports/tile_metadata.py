@@ -55,7 +55,10 @@ class TileMetadataStore(Protocol):
 
 @runtime_checkable
 class SupportsPins(Protocol):
-    """Pins, which keep tiles from eviction. Every method raises `StoreUnavailableError`."""
+    """Pins, which keep tiles from eviction.
+
+    Every method raises `StoreUnavailableError` when the database can't answer.
+    """
 
     def set_pinned(self, tile_id: TileId, pinned: bool) -> None:
         """Pin a tile, which is then never evicted, or lift its pin.

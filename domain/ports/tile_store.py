@@ -67,13 +67,14 @@ class TileStore(Protocol):
         """
 
     def write_tile(self, pixels: TileBytes, metadata: TileMetadata) -> TileMetadataPersistent:
-        """Store one tile; durable (file, sidecar and row) when this returns, nothing done when it raises.
+        """Store one tile; durable (file and row, not the sidecar) when this returns.
 
-        Waits for the disk as long as the disk takes, and for the database at most
-        `database.connect_timeout_s` for a connection, `database.statement_timeout_s` more for each answer,
-        and 5 s for a lost COMMIT. Raises `TypeError` for pixels that are no `TileBytes`,
-        `ContentHashMismatchError`, `TileMetadataError` (no JPEG, duplicate, capture time in the future),
-        `TileRecalledError`, `FreshnessRejectionError`, `CacheBudgetExhaustedError`, `StoreUnavailableError`.
+        When this raises nothing is done, `CommitOutcomeUnknownError` excepted. Waits for the disk as long as
+        the disk takes, and for the database at most `database.connect_timeout_s` for a connection,
+        `database.statement_timeout_s` more for each answer, and 5 s for a lost COMMIT. Raises `TypeError` for
+        pixels that are no `TileBytes`, `ContentHashMismatchError`, `TileMetadataError` (no JPEG, duplicate,
+        capture time in the future), `TileRecalledError`, `FreshnessRejectionError`,
+        `CacheBudgetExhaustedError`, `StoreUnavailableError`.
         """
 
     def tile_exists(self, tile_id: TileId) -> bool:
@@ -192,11 +193,12 @@ class SupportsLocalWrites(Protocol):
         The new imagery passes every gate of a write. At any instant, and after a crash, the tile is the old
         one or the new one, whole; handles on the old pixels stay valid. A pin stays, everything else is as
         after a write. When this raises, the old tile is stored as before, `CommitOutcomeUnknownError`
-        excepted. Waits as `TileStore.write_tile` does. Raises `TileNotFoundError`, `NotNewerError` (imagery
-        as old or older), `DuplicateTileError` (the same bytes; `CaptureTimeConflictError` for another date,
-        which `amend_capture_time` puts right), `TileMetadataError` (an onboard tile, no JPEG, a capture time
-        in the future), `ContentHashMismatchError`, `FreshnessRejectionError`, `CacheBudgetExhaustedError`,
-        `StoreUnavailableError`.
+        excepted. Waits as `TileStore.write_tile` does. Raises `TypeError` for pixels that are no `TileBytes`,
+        `TileNotFoundError`, `NotNewerError` (imagery as old or older), `DuplicateTileError` (the same bytes;
+        `CaptureTimeConflictError` for another date, which `amend_capture_time` puts right),
+        `TileMetadataError` (an onboard tile, no JPEG, a capture time in the future),
+        `ContentHashMismatchError`, `TileRecalledError`, `FreshnessRejectionError`,
+        `CacheBudgetExhaustedError`, `StoreUnavailableError`.
         """
 
     def evict_tile(self, tile_id: TileId) -> int:

@@ -72,7 +72,7 @@ class Discs:
 class Corridor:
     """All ground within `half_width_m` metres to each side of a line. One point alone is a disc.
 
-    Raises `ValueError` for impossible numbers and for a line longer than `LONGEST_LINE_M` between two points.
+    Raises `ValueError` for impossible numbers and for more than 10,000 km between two points.
     """
 
     points: tuple[Point, ...] = attrs.field(converter=_points)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -288,6 +289,23 @@ def test_health_and_metrics_name_what_is_degraded(client: httpx.Client) -> None:
     assert values["aerotile_degraded", ("state", "database_gone")] == 0
     counted = (("method", "GET"), ("status", "404"), ("view", "none"))
     assert values[("aerotile_http_requests_total", *counted)] >= 1
+
+
+def test_the_page_about_it_lists_every_metric_with_its_labels(client: httpx.Client) -> None:
+    client.get("/health")
+    page = (Path(__file__).parents[2] / "docs" / "serve.md").read_text("utf-8")
+    listed = {
+        name: (kind, tuple(re.findall(r"`(\w+)`", labels)))
+        for name, kind, labels in re.findall(r"^\| `(aerotile_\w+)` \| (\w+) \|([^|]*)\|", page, re.MULTILINE)
+    }
+    told = {
+        family.name + "_total" * (family.type == "counter"): (
+            family.type,
+            tuple(sorted({label for sample in family.samples for label in sample.labels} - {"le"})),
+        )
+        for family in text_string_to_metric_families(client.get("/metrics").text)
+    }
+    assert listed == told
 
 
 def test_answering_changes_no_file(client: httpx.Client, flown_site: MapSite) -> None:

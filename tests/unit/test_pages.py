@@ -11,7 +11,9 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = sorted(
-    [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob(".github/**/*.md")]
+    path
+    for pattern in ("*.md", "docs/**/*.md", "bench/*.md", ".github/**/*.md")
+    for path in REPOSITORY.glob(pattern)
 )
 FOLDERS = ("adapters", "bench", "docs", "domain", "examples", "ext", "migrations", "tests")
 NAMED_FILE = re.compile(rf"`((?:{'|'.join(FOLDERS)})/[\w./-]*)`")
