@@ -19,6 +19,8 @@ BAD_CALL = 2
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 _MAKE_ROOM = "make room on that disk, then run it again"
+_LONGEST_MESSAGE = 10_000
+"""Characters; a file's own text in a message may be megabytes."""
 _REMEDIES = {
     errno.ENOSPC: _MAKE_ROOM,
     errno.EDQUOT: _MAKE_ROOM,
@@ -75,7 +77,10 @@ def report(error: Exception, *, debug: bool, redacted: Callable[[str], str]) -> 
         _print_line("interrupted")
         return INTERRUPTED
     message, remedy, code = describe(error)
-    _print_line(redacted(f"error: {message}" + (f" — {remedy}" if remedy else "")))
+    message = redacted(message)  # before it is cut, which could leave half of a secret
+    if len(message) > _LONGEST_MESSAGE:
+        message = f"{message[:_LONGEST_MESSAGE]}..."
+    _print_line(f"error: {message}" + (redacted(f" — {remedy}") if remedy else ""))
     return code
 
 

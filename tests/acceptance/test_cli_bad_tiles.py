@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -225,3 +226,11 @@ def test_blank_and_repeated_tiles_are_counted(
     assert "most often those of 7/60/2 (3 times)" in result.out
     facts = call("ingest", "tiles", "--captured-at", days_ago(1), "--json").json
     assert (facts["blank"], facts["repeated"]) == (2, 3)
+
+
+def test_a_text_without_end_in_a_file_is_not_shown_whole(call: Call, xyz_folder: MakeFolder) -> None:
+    xyz_folder()
+    Path("item.json").write_text(json.dumps({"type": "x" * 1_000_000}))
+    refused = call("ingest", "tiles", "--stac", "item.json")
+    assert (refused.code, len(refused.err) < 20_000) == (BAD_CALL, True)
+    assert "it is no STAC item but 'xxx" in refused.err
