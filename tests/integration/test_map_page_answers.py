@@ -34,6 +34,7 @@ from map_sites import (
 )
 from pmtiles.reader import Reader, all_tiles
 from prometheus_client.parser import text_string_to_metric_families
+from waiting import until
 
 from aerotile.adapters.map_page import views
 from aerotile.adapters.map_page.assets import read_assets
@@ -292,7 +293,7 @@ def test_health_and_metrics_name_what_is_degraded(client: httpx.Client) -> None:
 
 
 def test_the_page_about_it_lists_every_metric_with_its_labels(client: httpx.Client) -> None:
-    client.get("/health")
+    until(lambda: "aerotile_http_requests_total{" in client.get("/metrics").text)
     page = (Path(__file__).parents[2] / "docs" / "serve.md").read_text("utf-8")
     listed = {
         name: (kind, tuple(re.findall(r"`(\w+)`", labels)))
