@@ -1,4 +1,4 @@
-"""What the user of a process has no right to is told as that: it is no damage, and nothing is to be replaced."""
+"""A right that the user of a process lacks is told as that: it is no damage and no full disk."""
 
 from __future__ import annotations
 
