@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ...domain.errors import AerotileError
+
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @contextmanager
@@ -14,6 +17,5 @@ def refused_by_disk(kind: type[AerotileError], what: str, *, then: str) -> Itera
     try:
         yield
     except OSError as error:
-        raise kind(
-            f"{what}: {error.strerror or error}", remedy=f"make room or mend the disk, then {then}"
-        ) from error
+        cure = "let this user write there" if error.errno in _FORBIDDEN else "make room or mend the disk"
+        raise kind(f"{what}: {error.strerror or error}", remedy=f"{cure}, then {then}") from error

@@ -1,4 +1,4 @@
-"""What the user of a process may not read is told as that: it is no damage, and nothing is to be replaced."""
+"""A right that the user of a process lacks is told as that: it is no damage and no full disk."""
 
 from __future__ import annotations
 
@@ -57,6 +57,13 @@ def test_nothing_is_to_be_replaced_for_the_lack_of_a_right(
     with unreadable(tmp_path / name), pytest.raises(AerotileError, match="Permission denied") as caught:
         look(tmp_path)
     assert caught.value.remedy == READ_REMEDY
+
+
+def test_a_folder_that_may_not_be_written_to_is_not_said_to_be_full(tmp_path: Path) -> None:
+    lists = KeyLists(tmp_path, TRUST)
+    with unreadable(tmp_path), pytest.raises(AerotileError, match="Permission denied") as caught:
+        lists.apply(b"", "the list")
+    assert caught.value.remedy == "let this user write there, then apply it again"
 
 
 @pytest.mark.parametrize(
