@@ -112,4 +112,7 @@ def _read_metadata(file: str, content: bytes) -> FolderNote:
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ValueError(f"{value!r} is no number of degrees")
-    return read_decimal(value.strip()) if isinstance(value, str) else float(value)
+    try:
+        return read_decimal(value.strip()) if isinstance(value, str) else float(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is no number") from None

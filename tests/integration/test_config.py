@@ -181,6 +181,7 @@ def test_a_value_of_the_wrong_type_or_range_is_refused_by_name(
         ),
         ("AEROTILE_LRU_FLUSH_INTERVAL_S", "soon", "lru.flush_interval_s must be a number in plain digits"),
         ("AEROTILE_BUDGET_MAX_BYTES", "-5", "budget.max_bytes must be a number of bytes or a size"),
+        ("AEROTILE_BUDGET_MAX_BYTES", "9" * 5000, "budget.max_bytes must be a number of bytes or a size"),
     ],
 )
 def test_a_variable_of_the_wrong_type_or_range_is_refused_by_name(
