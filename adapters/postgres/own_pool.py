@@ -34,6 +34,17 @@ class DriverPool(ConnectionPool[Connection], Lender):
         if self._process.is_current:
             super().__del__()
 
+    def close(self, timeout: float = 5.0) -> None:
+        """As the driver's; of a damaged pool, without clients whose interrupted waits hold their locks."""
+        if self.is_damaged:
+            for client in list(self._waiting):
+                if client._cond.acquire(blocking=False):
+                    client._cond.release()
+                else:
+                    with suppress(ValueError):  # it has gone meanwhile
+                        self._waiting.remove(client)
+        super().close(timeout)
+
     def _signal_stop_worker(self) -> list[threading.Thread]:
         workers = super()._signal_stop_worker()
         # A word to the threads that was interrupted may have left one that is taken for asleep: it is told

@@ -87,7 +87,7 @@ class Program:
             self.confirmed[str(tile.tile_id)] = tile.content_sha256
 
     def fly(self, runtime: Runtime, interrupts: int) -> None:
-        """Calls of each kind until so many were interrupted."""
+        """Calls of each kind until so many were interrupted, and of each kind that the test asks for one."""
         store = runtime.tile_store
 
         def write() -> list[TileMetadata]:
@@ -106,7 +106,8 @@ class Program:
             return []
 
         self.confirm(write())
-        while self.interrupted.total() < interrupts:
+        kinds = {"write", "write_many", "read"}
+        while self.interrupted.total() < interrupts or not kinds <= self.interrupted.keys():
             self.confirm(self.interrupt(self.chance.choice([write, write, write_many, read, search])) or ())
 
     def leave(self) -> None:

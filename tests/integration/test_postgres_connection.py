@@ -14,11 +14,12 @@ import psycopg
 import pytest
 from interrupts import interrupted_once
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg_pool.pool import WaitingClient
 from reserved_ports import reserved_port
 from waiting import until
 
 from aerotile.adapters.memory.example_jpeg import example_metadata
-from aerotile.adapters.postgres.address import DatabaseAddress
+from aerotile.adapters.postgres.address import Connection, DatabaseAddress
 from aerotile.adapters.postgres.connection import Database
 from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
 from aerotile.adapters.postgres.tile_rows import PostgresTileRows
@@ -265,6 +266,18 @@ def test_a_pool_whose_word_to_its_threads_was_interrupted_ends_all_of_them(migra
         # What `notify` leaves behind where a signal's handler raises between its two steps.
         wakes._waiters.appendleft(stale)  # type: ignore[attr-defined] # of CPython
     until(lambda: not any(worker.is_alive() for worker in workers))
+
+
+def test_a_damaged_pool_is_closed_though_an_interrupted_client_holds_its_lock(migrated_database: str) -> None:
+    with Database(migrated_database) as database, ThreadPoolExecutor(1) as threads:
+        driver = database._pool.driver
+        client: WaitingClient[Connection] = WaitingClient()
+        driver._waiting.append(client)
+        driver.is_damaged = True
+        with client._cond:  # as an interrupt may leave it for ever
+            closing = threads.submit(driver.close)
+            until(closing.done)
+        closing.result()
 
 
 def test_calls_that_are_interrupted_while_they_wait_for_a_connection_use_none_up(
