@@ -43,7 +43,7 @@ class PatientProtocol(H11Protocol):
         open_ones = [each for each in others if not each.transport.is_closing()]
         if len(open_ones) > _MOST_CONNECTIONS:
             waiting = [(task.when(), each) for each in open_ones if (task := each.timeout_keep_alive_task)]
-            min(waiting, key=itemgetter(0))[1].transport.abort()
+            min(waiting, key=itemgetter(0))[1].transport.abort()  # this connection itself, if no other
 
     def data_received(self, data: bytes) -> None:
         """Go on waiting where this is a part of a request's head."""

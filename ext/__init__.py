@@ -12,6 +12,7 @@ from .grid_lines import touched_lines
 from .jpeg_walk import walk_jpeg
 from .mapped_pixels import MappedPixels, map_cached_tile, map_file, map_tile, open_beneath
 from .mapping_cache import CompiledMappingCache
+from .new_rows import copy_rows, new_rows
 from .pixel_hashes import HashedPixels, hash_pixels
 from .query_check import are_within
 from .sealed_tiles import FACTS_ROW_BYTES, SealedTiles
@@ -52,6 +53,7 @@ __all__ = [
     "are_within",
     "await_burst",
     "await_readable",
+    "copy_rows",
     "hash_pixels",
     "holds_whole_answer",
     "is_readable",
@@ -59,6 +61,7 @@ __all__ = [
     "map_file",
     "map_tile",
     "narrowed",
+    "new_rows",
     "open_beneath",
     "opens_cached_files_at_once",
     "read_cached_tile",

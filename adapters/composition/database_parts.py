@@ -79,8 +79,6 @@ class DatabaseParts(Parts):
         from ..postgres.revision import check_revision, is_at_newest_revision
 
         settings = self.config.database
-        if settings.dsn is not None:
-            check_revision(self.dsn)  # before the pool, which would try a wrong password again
         database = Database(  # connects meanwhile
             self.dsn,
             min_size=settings.pool_min_size,
@@ -89,7 +87,9 @@ class DatabaseParts(Parts):
             statement_timeout_s=settings.statement_timeout_s,
         )
         try:
-            if settings.dsn is None and not is_at_newest_revision(self.dsn):
+            if settings.dsn is not None:
+                check_revision(database)
+            elif not is_at_newest_revision(database):
                 self.apply_migrations()  # nobody else uses the embedded database
             self._refuse_database_of_other_tiles(database)
         except BaseException:

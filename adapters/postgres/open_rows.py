@@ -15,7 +15,7 @@ from ...domain.values.tiles import (
     TileMetadata,
     TileMetadataPersistent,
 )
-from ...ext import AwaitedInsert
+from ...ext import AwaitedInsert, new_rows
 from .advisory_locks import (
     AWAIT_TILES,
     tile_lock,
@@ -110,7 +110,7 @@ class PostgresOpenRows:
         """See `OpenRows`."""
         if self._duplicates is None:
             # The rows are made here, beside the threads that write the files.
-            tiles = [TileMetadataPersistent.of(m, created_at=self._created_at) for m in self._metadata]
+            tiles = new_rows(self._metadata, self._created_at)
             # One order for every writer: two batches that share tiles then wait for each other one way only.
             tiles.sort(key=lambda tile: tile.tile_uuid.int)
             new = _insert_in_order(self._transaction, tiles) if tiles else set()

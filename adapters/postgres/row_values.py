@@ -57,7 +57,7 @@ INSERTED = {
     "disk_bytes": "bigint",
     "dataset": "text",
 }
-"""The columns that an INSERT gives and their types, in the order of `insert_values` and `copy_format`."""
+"""The columns that an INSERT gives and their types, in the order of `insert_values` and `ext.copy_rows`."""
 
 _KEPT = {"zoom_level", "x", "y", "source", "flight_id", "tile_uuid", "location_hash", "accessed_at"}
 REPLACED = tuple(column for column in INSERTED if column not in _KEPT)

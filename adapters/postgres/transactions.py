@@ -10,7 +10,6 @@ server does not say, `CommitOutcomeUnknownError`.
 
 from __future__ import annotations
 
-import struct
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,10 +21,9 @@ from psycopg.pq import TransactionStatus
 from ...domain.errors import CommitOutcomeUnknownError, HeadroomTakenError, StoreUnavailableError
 from ...domain.values.disk_usage import DiskUsage
 from ...domain.values.tiles import TileMetadataPersistent
-from ...ext import AwaitedInsert
+from ...ext import AwaitedInsert, copy_rows
 from .address import Connection
 from .connection import Database
-from .copy_format import copy_rows
 from .errors import describe, translate_errors, translated
 from .pipeline import Answer, Pipeline, Statement, run_pipelined
 from .queries import (
@@ -139,7 +137,7 @@ class TileTransaction:
         """COPY new rows in; False when one of them was refused, and then none of them is there."""
         try:
             rows = copy_rows(tiles)
-        except struct.error:  # a number that no column holds
+        except OverflowError:  # a number that no column holds
             return False
         with translate_errors(doing):
             run_pipelined(self.connection, ("SAVEPOINT copied", ()))

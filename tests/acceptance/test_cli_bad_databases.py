@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socketserver
-import struct
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
@@ -26,27 +23,6 @@ def test_a_dsn_that_does_not_answer(call: Call, command: str) -> None:
     assert result.err.count("\n") == 1
     assert "database tiles at 127.0.0.1:1 does not answer" in result.err
     assert PASSWORD not in result.out + result.err
-
-
-def test_a_password_is_tried_once(call: Call) -> None:
-    """A server that locks an account after a few failures must not do so for one command."""
-    refusals: list[bytes] = []
-
-    class Refusal(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            refusals.append(self.request.recv(1000))
-            fields = b"SFATAL\0C28P01\0Mpassword authentication failed\0\0"
-            self.request.sendall(b"E" + struct.pack("!I", len(fields) + 4) + fields)
-
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Refusal) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        port = server.server_address[1]
-        dsn = f"postgresql://nav:{PASSWORD}@127.0.0.1:{port}/tiles?sslmode=disable&gssencmode=disable"
-        result = call("dump", AEROTILE_DATABASE_DSN=dsn)
-        server.shutdown()
-    assert result.code == JOB_FAILED
-    assert "password authentication failed" in result.error
-    assert len(refusals) == 1
 
 
 def test_a_dsn_that_does_not_answer_shows_no_password_in_a_traceback_or_log(call: Call) -> None:
