@@ -23,7 +23,7 @@ from uuid import UUID
 import attrs
 
 from ..domain.values.tile_names import NAMESPACE, ZERO_UUID
-from ..domain.values.tiles import TileMetadataPersistent
+from ..domain.values.tiles import TileMetadata, TileMetadataPersistent
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *length) except NULL
@@ -76,7 +76,7 @@ def new_rows(metadata not None, created_at not None):
     for tile in metadata:
         if not rows:
             row = TileMetadataPersistent.of(tile, created_at=created_at)
-            names = {field.name for field in attrs.fields(type(tile))}
+            names = {field.name for field in attrs.fields(TileMetadata)}  # a persistent one may be given too
             own = [(name, offset) for name, offset in row_fields if name in names and name != "location_hash"]
             shared = [(getattr(row, name), offset) for name, offset in row_fields if name not in names and name != "tile_uuid"]
             rows.append(row)

@@ -18,6 +18,7 @@ from aerotile.domain.values.tiles import MOST_COUNTED, TileMetadataPersistent
 from aerotile.ext import copy_rows, new_rows
 
 NOW = datetime(2026, 11, 30, 12, 34, 56, 789_012, timezone.utc)
+BEFORE = datetime(2020, 1, 1, tzinfo=timezone.utc)
 FLIGHTS = (UUID(int=0), UUID(int=2**128 - 1), UUID("5b8d0c2e-1a4f-4b3a-8c9d-e7f6a3b2c1d0"))
 times = st.datetimes(datetime(1600, 1, 1), datetime(9000, 1, 1), timezones=st.just(timezone.utc))  # noqa: DTZ001
 measures = st.one_of(st.integers(0, 1000), st.floats(0, 1e300))
@@ -49,6 +50,19 @@ def tiles(draw: st.DrawFn) -> TileMetadata:
 
 
 batches = st.lists(tiles(), max_size=5)
+
+
+@given(tiles(), tiles())
+def test_what_a_database_knew_of_a_tile_is_not_taken_over(first: TileMetadata, second: TileMetadata) -> None:
+    known = [
+        attrs.evolve(
+            TileMetadataPersistent.of(tile, created_at=BEFORE), uploaded_at=BEFORE, upload_attempts=3
+        )
+        for tile in (first, second)
+    ]
+    for batch in (known, [known[0], second], [first, known[1]]):
+        expected = [TileMetadataPersistent.of(tile, created_at=NOW) for tile in batch]
+        assert list(map(repr, new_rows(batch, NOW))) == list(map(repr, expected))
 
 
 @given(batches)
