@@ -6,6 +6,7 @@ Prints a line of JSON with what the store confirmed, and what is left of the cal
 from __future__ import annotations
 
 import _thread
+import faulthandler
 import gc
 import itertools
 import json
@@ -36,6 +37,8 @@ WRITERS = 2
 BATCH = 40
 CLOSINGS = 10
 SHORTEST_S, LONGEST_S = 20e-6, 20e-3
+HANGS_S = 220
+"""Less than the test waits: then it says where each thread hangs."""
 EVERYWHERE = Bbox(min_lat=-90.0, min_lon=-180.0, max_lat=90.0, max_lon=180.0)
 
 
@@ -165,6 +168,7 @@ def main() -> None:
     root, dsn, seed, interrupts = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     config = AerotileConfig(root=root, database=DatabaseConfig(dsn=Secret(dsn), pool_max_size=CONNECTIONS))
     program = Program(config, seed)
+    faulthandler.dump_traceback_later(HANGS_S, exit=True)
     signal.signal(signal.SIGALRM, program.ring)
     left = fly(program, interrupts)
     for _ in range(CLOSINGS):

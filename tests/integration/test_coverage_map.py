@@ -13,6 +13,7 @@ from PIL import Image
 from aerotile.adapters.cli.coverage import check_map_file
 from aerotile.adapters.cli.coverage_map import draw_coverage, encode_png, write_map
 from aerotile.adapters.cli.errors import BadInputError, JobFailedError
+from aerotile.adapters.config.settings import AerotileConfig
 from aerotile.domain.values.coverage import coverage_of, runs_of
 
 ALL, PART, NONE, FRAME = (0, 112, 60), (255, 176, 64), (255, 255, 255), (64, 64, 64)
@@ -88,10 +89,11 @@ def test_a_map_replaces_the_file_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["nowhere/map.png", "map.jpg", "map"])
 def test_a_name_that_no_map_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    config = AerotileConfig(root=tmp_path / "store")
     with pytest.raises(BadInputError, match="map"):
-        check_map_file(tmp_path / name)
-    check_map_file(tmp_path / "map.png")
-    check_map_file(None)
+        check_map_file(tmp_path / name, config)
+    check_map_file(tmp_path / "map.png", config)
+    check_map_file(None, config)
 
 
 def test_a_map_that_can_not_be_written_is_refused_by_name(tmp_path: Path) -> None:
