@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from _thread import start_new_thread
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +13,7 @@ from typing import Any
 
 import psycopg
 from psycopg_pool import ConnectionPool, PoolClosed
+from psycopg_pool.pool import WaitingClient
 
 from ..own_process import OwnProcess
 from .address import Connection, Lender
@@ -86,10 +88,10 @@ class OwnPool:
                 raise
             except BaseException as error:
                 pool.is_damaged = True
-                if isinstance(error, RuntimeError) and error.__context__ is not None:
-                    # Interrupted in a `Condition` that then released a lock which it no longer held.
-                    raise error.__context__ from None
-                raise
+                interrupt = _interrupt_behind(error)
+                if interrupt is None:
+                    raise
+                raise interrupt from None
 
     def give_back(self, connection: Connection) -> None:
         """Return a lent connection to its pool, which replaces it when it is closed."""
@@ -125,6 +127,19 @@ class OwnPool:
                 new.open(wait=False)
                 self.driver = new
                 _beside(damaged.close, 0.0)
+
+
+def _interrupt_behind(error: BaseException) -> BaseException | None:
+    """What interrupted a `Condition` that then released a lock which it no longer held."""
+    if not isinstance(error, RuntimeError):
+        return None
+    if error.__context__ is not None:
+        return error.__context__
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        waiting = frame.f_locals.get("self")
+        if isinstance(waiting, WaitingClient):  # it keeps what interrupts it, to raise it behind the lock
+            return waiting.error
+    return None
 
 
 def _beside(work: Callable[[], None], wait_s: float) -> None:

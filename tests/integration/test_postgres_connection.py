@@ -317,19 +317,24 @@ def test_an_interrupt_while_the_pool_grows_uses_no_connection_up(
         assert PostgresTileMetadataStore(database).total_disk_bytes() == 0
 
 
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, ZeroDivisionError])
 def test_an_interrupt_is_raised_though_a_lock_of_the_pool_was_released_twice(
-    migrated_database: str, monkeypatch: pytest.MonkeyPatch
+    migrated_database: str, monkeypatch: pytest.MonkeyPatch, interrupt: type[BaseException]
 ) -> None:
-    def interrupt(timeout: float) -> None:
-        lock = threading.RLock()
-        with lock:
-            lock.release()
-            raise KeyboardInterrupt
+    def get_connection(timeout: float) -> Connection:
+        client: WaitingClient[Connection] = WaitingClient()
+
+        def wait(timeout: float) -> bool:
+            client._cond.release()
+            raise interrupt
+
+        monkeypatch.setattr(client._cond, "wait", wait)
+        return client.wait(timeout)
 
     with Database(migrated_database) as database:
         with monkeypatch.context() as patched:
-            patched.setattr(database._pool.driver, "getconn", interrupt)
-            with pytest.raises(KeyboardInterrupt):
+            patched.setattr(database._pool.driver, "getconn", get_connection)
+            with pytest.raises(interrupt):
                 database.take()
         assert database.fetch_all("asking", "SELECT 1") == [(1,)]
 
