@@ -178,6 +178,8 @@ def main() -> None:
     while threads_beside() and time.monotonic() < deadline:
         time.sleep(0.01)
     left["threads"] = threads_beside()
+    if left["threads"]:
+        faulthandler.dump_traceback()  # where they are
     json.dump({"confirmed": program.confirmed, "interrupted": program.interrupted, "left": left}, sys.stdout)
 
 

@@ -38,7 +38,7 @@ def test_interrupts_at_random_points_break_nothing(tmp_path: Path, migrated_data
     )
     assert finished.returncode == 0, finished.stderr
     told = json.loads(finished.stdout)
-    assert told["left"] == {"threads": 0, "reserved": [0, 0], "changing": 0}
+    assert told["left"] == {"threads": 0, "reserved": [0, 0], "changing": 0}, finished.stderr
     assert told["interrupted"].keys() >= {"write", "write_many", "read", "close"}
     wait_until_nobody_is_connected(migrated_database)
     config = AerotileConfig(root=tmp_path, database=DatabaseConfig(dsn=Secret(migrated_database)))
