@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import _thread
 import threading
 import time
 import traceback
-from _thread import start_new_thread
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from queue import SimpleQueue
 from typing import Any
 
 import psycopg
@@ -22,38 +24,59 @@ _CLOSING_S = 6.0
 """How long `close` waits at most: the driver waits 5 s for its threads."""
 
 
+class _Condition(_thread.RLock):  # type: ignore[misc] # final for typeshed alone
+    """A `threading.Condition` for one wait and one notice, whose lock no interrupt leaves held.
+
+    Entering and leaving it are compiled calls, between whose steps no signal's handler runs.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._notice = _thread.allocate_lock()
+        self._notice.acquire()
+
+    def wait(self, timeout: float) -> bool:
+        """Release it, wait so many seconds for the notice, and take it again; whether the notice came."""
+        try:
+            self.release()
+            return self._notice.acquire(timeout=timeout)
+        finally:
+            if not self._is_owned():  # type: ignore[attr-defined] # as `threading.Condition` asks
+                self.acquire()
+
+    def notify_all(self) -> None:
+        """End the wait; the caller has entered."""
+        self._notice.release()
+
+
+class _Clients(deque[WaitingClient[Connection]]):
+    """The driver's list of those who wait for a connection."""
+
+    def append(self, client: WaitingClient[Connection]) -> None:
+        client._cond = _Condition()  # type: ignore[assignment] # has all that is asked of it
+        super().append(client)
+
+
 class DriverPool(ConnectionPool[Connection], Lender):
     """A pool that a forked child collects without waiting for locks of threads that it does not have.
 
-    Once damaged, it may count a connection for ever that nobody has, make no other one, or hold its lock.
+    An interrupt leaves none of its locks held. Once damaged, it may count a connection for ever that nobody
+    has, or make no other one.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._process = OwnProcess()
         super().__init__(*args, **options)
+        self._waiting = _Clients()
 
     def __del__(self) -> None:
         if self._process.is_current:
             super().__del__()
 
-    def close(self, timeout: float = 5.0) -> None:
-        """As the driver's; of a damaged pool, without clients whose interrupted waits hold their locks."""
-        if self.is_damaged:
-            for client in list(self._waiting):
-                if client._cond.acquire(blocking=False):
-                    client._cond.release()
-                else:
-                    with suppress(ValueError):  # it has gone meanwhile
-                        self._waiting.remove(client)
-        super().close(timeout)
-
-    def _signal_stop_worker(self) -> list[threading.Thread]:
-        workers = super()._signal_stop_worker()
-        # A word to the threads that was interrupted may have left one that is taken for asleep: it is told
-        # in place of another, which would then sleep on for ten minutes.
-        with self._tasks.not_empty:
-            self._tasks.not_empty.notify_all()
-        return workers
+    def _start_workers(self) -> None:
+        # The driver's queue has a `Condition`.
+        self._tasks: SimpleQueue[Any] = SimpleQueue()  # type: ignore[assignment] # as much of it as is used
+        super()._start_workers()
 
 
 class OwnPool:
@@ -95,9 +118,10 @@ class OwnPool:
 
     def give_back(self, connection: Connection) -> None:
         """Return a lent connection to its pool, which replaces it when it is closed."""
-        pool, connection.lender = connection.lender, None
+        pool = connection.lender
         assert isinstance(pool, DriverPool)
         try:
+            connection.lender = None
             pool.putconn(connection)
         except BaseException:
             pool.is_damaged = True
@@ -157,5 +181,6 @@ def _beside(work: Callable[[], None], wait_s: float) -> None:
         finally:
             under_way.release()
 
-    start_new_thread(run, ())  # `Thread.start` enters an `Event`, whose lock an interrupt may leave held
+    # `Thread.start` enters an `Event`, whose lock an interrupt may leave held.
+    _thread.start_new_thread(run, ())
     under_way.acquire(timeout=wait_s)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import queue
 import re
 import socket
 import struct
@@ -10,16 +12,20 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
 
 import psycopg
+import psycopg_pool
 import pytest
-from interrupts import interrupted_once
+from interrupts import interrupt_at, interrupted_once
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool.pool import WaitingClient
 from reserved_ports import reserved_port
 from waiting import until
 
 from aerotile.adapters.memory.example_jpeg import example_metadata
+from aerotile.adapters.postgres import own_pool
 from aerotile.adapters.postgres.address import Connection, DatabaseAddress
 from aerotile.adapters.postgres.connection import TRUSTED_S, Database
 from aerotile.adapters.postgres.revision import check_revision
@@ -257,31 +263,6 @@ def test_when_every_connection_is_busy_that_is_what_is_said(migrated_database: s
         assert store.total_disk_bytes() == 0
 
 
-def test_a_pool_whose_word_to_its_threads_was_interrupted_ends_all_of_them(migrated_database: str) -> None:
-    with Database(migrated_database) as database:
-        driver = database._pool.driver
-        workers = list(driver._workers)
-        wakes = driver._tasks.not_empty
-        until(lambda: len(wakes._waiters) == len(workers))  # type: ignore[attr-defined] # of CPython
-        stale = threading.Lock()
-        stale.acquire()
-        # What `notify` leaves behind where a signal's handler raises between its two steps.
-        wakes._waiters.appendleft(stale)  # type: ignore[attr-defined] # of CPython
-    until(lambda: not any(worker.is_alive() for worker in workers))
-
-
-def test_a_damaged_pool_is_closed_though_an_interrupted_client_holds_its_lock(migrated_database: str) -> None:
-    with Database(migrated_database) as database, ThreadPoolExecutor(1) as threads:
-        driver = database._pool.driver
-        client: WaitingClient[Connection] = WaitingClient()
-        driver._waiting.append(client)
-        driver.is_damaged = True
-        with client._cond:  # as an interrupt may leave it for ever
-            closing = threads.submit(driver.close)
-            until(closing.done)
-        closing.result()
-
-
 def test_calls_that_are_interrupted_while_they_wait_for_a_connection_use_none_up(
     migrated_database: str,
 ) -> None:
@@ -337,6 +318,28 @@ def test_an_interrupt_is_raised_though_a_lock_of_the_pool_was_released_twice(
             with pytest.raises(interrupt):
                 database.take()
         assert database.fetch_all("asking", "SELECT 1") == [(1,)]
+
+
+def test_an_interrupt_at_any_step_of_lending_leaves_the_pool_to_other_threads(migrated_database: str) -> None:
+    files = (Path(psycopg_pool.__file__).parent, Path(own_pool.__file__), threading.__file__, queue.__file__)
+    within = tuple(map(str, files))
+
+    def borrow(pool: own_pool.OwnPool) -> None:
+        pool.give_back(pool.lend(60.0))
+
+    for step in itertools.count(1):
+        with (
+            ThreadPoolExecutor(1) as threads,
+            Database(migrated_database, min_size=0, max_size=1) as database,
+        ):
+            is_over = not interrupt_at(step, partial(borrow, database._pool), within=within)
+            asked = threads.submit(database.fetch_all, "asking", "SELECT 1")
+            until(asked.done)
+            assert asked.result() == [(1,)]
+        if is_over:
+            break
+    assert step > 30
+    until(lambda: not any(thread.name.startswith("pool-") for thread in threading.enumerate()))
 
 
 def test_calls_that_wait_for_a_pool_that_is_replaced_wait_for_its_successor(migrated_database: str) -> None:
