@@ -33,6 +33,9 @@ def test_the_record_is_filtered(
     assert (failed["kind"], failed["reason"]) == ("c6.write_failed", "hash_gate")
     assert len(call("record", "--kind", "c6.write", "--json").json_lines) == 4
     assert len(call("record", "--kind", "c6.write*", "--json").json_lines) == 5
+    unknown = call("record", "--kind", "c6.wrote*")
+    assert (unknown.code, unknown.out) == (0, "")
+    assert unknown.err == "warning: this program knows no kind c6.wrote*\n"
     assert call("record", "--since", days_ago(-2)).out == ""
     assert call("record", "--until", days_ago(1)).out == ""
     assert len(call("record", "--since", days_ago(1), "--json").json_lines) == 5

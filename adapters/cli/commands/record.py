@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 from collections.abc import Iterable
 from datetime import datetime
@@ -39,8 +40,11 @@ class _FilterOptions:
     until: datetime | None
 
     def read(self) -> RecordFilter:
-        """What the options say. Raises `BadInputError` for a range that ends before it begins."""
-        from ....domain.flight_events import Severity
+        """What the options say. Raises `BadInputError` for a range that ends before it begins.
+
+        A kind that is none of this program's is said, and not refused: a record may be of a newer one.
+        """
+        from ....domain.flight_events import EventKind, Severity
         from ...recorder.reader import RecordFilter
 
         since, until = self.since, self.until
@@ -48,6 +52,9 @@ class _FilterOptions:
             raise BadInputError(
                 f"--since {since.isoformat()} is after --until {until.isoformat()}", remedy="exchange them"
             )
+        for pattern in self.kinds:
+            if not fnmatch.filter([kind.value for kind in EventKind], pattern):
+                click.echo(f"warning: this program knows no kind {visible(pattern)}", err=True)
         return RecordFilter(
             kinds=self.kinds, minimum_severity=Severity(self.severity), since=since, until=until
         )
