@@ -88,8 +88,8 @@ class DatabaseParts(Parts):
         )
         try:
             if settings.dsn is not None:
-                check_revision(database)
-            elif not is_at_newest_revision(database):
+                check_revision(self.dsn)
+            elif not is_at_newest_revision(self.dsn):
                 self.apply_migrations()  # nobody else uses the embedded database
             self._refuse_database_of_other_tiles(database)
         except BaseException:

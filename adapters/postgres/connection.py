@@ -104,7 +104,6 @@ class Database:
         """Whose database this is, as a message says it, once a session found it."""
         self._backends: set[int] = set()
         """The server's processes of the sessions that were made here, ended ones included."""
-        self._kept: list[Connection] = []
         connection_class = self._connection_class()
         self._pool = OwnPool(
             lambda: DriverPool(
@@ -122,8 +121,6 @@ class Database:
     def close(self) -> None:
         """Close every connection; a second call does nothing."""
         if self._process.is_current:
-            for connection in self._kept:
-                connection.close()
             self._pool.close()
 
     def __enter__(self) -> Database:
@@ -135,24 +132,10 @@ class Database:
     def connect_once(self) -> Connection:
         """A connection outside the pool, which the caller closes. Raises `StoreUnavailableError`."""
         self._process.check()
-        connection = self._kept_connection() or self.address.connect(self.connect_timeout_s)
+        connection = self.address.connect(self.connect_timeout_s)
         with translate_errors(f"setting up a session on {self.address}"):
             self._configure(connection)
         return connection
-
-    def keep(self, connection: Connection) -> None:
-        """Have the next `connect_once` set up this connection, unless its last answer is too old by then."""
-        self._kept.append(connection)
-
-    def _kept_connection(self) -> Connection | None:
-        try:
-            connection = self._kept.pop()
-        except IndexError:  # as it mostly is; another thread may have taken it
-            return None
-        if time.monotonic() - connection.answered_at < TRUSTED_S:
-            return connection
-        connection.close()
-        return self._kept_connection()
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:

@@ -6,7 +6,7 @@ Loading Alembic and SQLAlchemy takes longer than loading a catalogue of 100,000 
 from __future__ import annotations
 
 import pkgutil
-import time
+from contextlib import closing
 from typing import Any
 
 import psycopg
@@ -14,7 +14,6 @@ import psycopg
 from ...domain.errors import StoreUnavailableError
 from ...migrations import versions
 from .address import DatabaseAddress
-from .connection import Database
 from .errors import OWN_PLACE_REMEDY, translated
 
 CONNECT_TIMEOUT_S = 5.0
@@ -30,15 +29,15 @@ def known_revisions() -> tuple[str, ...]:
     return tuple(sorted(module.name.split("_")[1] for module in pkgutil.iter_modules(versions.__path__)))
 
 
-def is_at_newest_revision(database: Database) -> bool:
+def is_at_newest_revision(dsn: str) -> bool:
     """Whether the database needs no migration. Raises what `read_revision` raises."""
-    return _revision_of(database) == known_revisions()[-1]
+    return _revision_of(DatabaseAddress(dsn)) == known_revisions()[-1]
 
 
-def check_revision(database: Database) -> None:
+def check_revision(dsn: str) -> None:
     """Raise `StoreUnavailableError` unless the database is at the revision that this program needs."""
-    address = database.address
-    found, newest = _revision_of(database), known_revisions()[-1]
+    address = DatabaseAddress(dsn)
+    found, newest = _revision_of(address), known_revisions()[-1]
     if found != newest:
         raise StoreUnavailableError(
             f"{address} is at revision {found or 'none'}, this program needs {newest}",
@@ -87,19 +86,11 @@ def _read(connection: psycopg.Connection[Any]) -> tuple[list[str], bool]:
         return [str(revision) for (revision,) in rows], bool(has_our_tiles)
 
 
-def _revision_of(database: Database) -> str | None:
-    """Read on a connection that is kept for the next who needs one of its own: in an open, the feed."""
-    address = database.address
+def _revision_of(address: DatabaseAddress) -> str | None:
     try:
-        connection = address.connect(CONNECT_TIMEOUT_S)
-        try:
+        with closing(address.connect(CONNECT_TIMEOUT_S)) as connection:
             connection.patience_s = CONNECT_TIMEOUT_S
-            found = read_revision(connection, address)
-        except BaseException:
-            connection.close()
-            raise
+            connection.autocommit = False
+            return read_revision(connection, address)
     except psycopg.Error as error:
         raise translated(error, f"reading the revision of {address}") from error
-    connection.answered_at = time.monotonic()
-    database.keep(connection)
-    return found

@@ -153,9 +153,12 @@ def test_a_line_cut_while_a_store_is_opened_is_an_answer_in_time_and_the_next_op
         return True
 
     with proxied(migrated_database) as proxy:
-        proxy.cut(None)
-        assert opened(proxy.dsn)
-        cuts = cuts_of(list(proxy.heard), "opening")
+        heard = []
+        for _ in range(4):  # without what a pause adds
+            proxy.cut(None)
+            assert opened(proxy.dsn)
+            heard.append(list(proxy.heard))
+        cuts = cuts_of(min(heard, key=len), "opening")
         reached = 0
         for cut in cuts:
             proxy.cut(cut)

@@ -25,7 +25,6 @@ from old_databases import (
 
 from aerotile.adapters.postgres import migrate
 from aerotile.adapters.postgres.advisory_locks import MIGRATION_LOCK
-from aerotile.adapters.postgres.connection import Database
 from aerotile.adapters.postgres.migrate import apply_migrations
 from aerotile.adapters.postgres.revision import check_revision
 from aerotile.domain.errors import ConfigurationError, StoreUnavailableError
@@ -149,15 +148,10 @@ def test_a_second_serialization_failure_is_the_end_and_nothing_changes(empty_dat
     assert select(empty_database, "SELECT * FROM tiles ORDER BY id") == before
 
 
-def check_revision_of(dsn: str) -> None:
-    with Database(dsn) as database:
-        check_revision(database)
-
-
 def test_a_database_that_is_newer_than_the_program_is_refused_on_one_line(migrated_database: str) -> None:
     execute(migrated_database, "UPDATE alembic_version SET version_num = '0099'")
     before = tables(migrated_database)
-    for use in (apply_migrations, check_revision_of):
+    for use in (apply_migrations, check_revision):
         with pytest.raises(StoreUnavailableError, match="revision 0099, which is newer") as refused:
             use(migrated_database)
         assert "\n" not in str(refused.value)
@@ -172,7 +166,7 @@ def test_a_database_that_lacks_a_migration_is_told_to_migrate(
     if revision is not None:
         upgrade_without_the_runner(empty_database, revision)
     with pytest.raises(StoreUnavailableError, match=f"at revision {revision or 'none'}") as refused:
-        check_revision_of(empty_database)
+        check_revision(empty_database)
     assert "aerotile migrate" in (refused.value.remedy or "")
 
 

@@ -40,8 +40,7 @@ def test_an_empty_database_goes_up_to_the_newest_revision_and_stays_there(empty_
     assert (first.before, first.after, first.applied) == (None, HEAD, REVISIONS)
     again = apply_migrations(empty_database)
     assert (again.before, again.after, again.applied) == (HEAD, HEAD, ())
-    with Database(empty_database) as database:
-        check_revision(database)
+    check_revision(empty_database)
 
 
 def test_the_revisions_known_without_alembic_are_alembic_s() -> None:

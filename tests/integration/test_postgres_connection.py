@@ -10,7 +10,6 @@ import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -27,8 +26,7 @@ from waiting import until
 from aerotile.adapters.memory.example_jpeg import example_metadata
 from aerotile.adapters.postgres import own_pool
 from aerotile.adapters.postgres.address import Connection, DatabaseAddress
-from aerotile.adapters.postgres.connection import TRUSTED_S, Database
-from aerotile.adapters.postgres.revision import check_revision
+from aerotile.adapters.postgres.connection import Database
 from aerotile.adapters.postgres.tile_metadata import PostgresTileMetadataStore
 from aerotile.adapters.postgres.tile_rows import PostgresTileRows
 from aerotile.domain.errors import ConfigurationError, StoreUnavailableError
@@ -384,24 +382,3 @@ def test_a_closed_database_says_so(migrated_database: str) -> None:
     with pytest.raises(StoreUnavailableError, match="this program has closed its connections to") as refused:
         PostgresTileMetadataStore(database).total_disk_bytes()
     assert refused.value.remedy == "call the factory again, for instance build_tile_store(config)"
-
-
-def test_the_connection_that_read_the_revision_serves_once_more_while_it_is_fresh(
-    migrated_database: str,
-) -> None:
-    with Database(migrated_database) as database:
-        check_revision(database)
-        (kept,) = database._kept
-        with closing(database.connect_once()) as first, closing(database.connect_once()) as second:
-            assert first is kept
-            assert second is not kept
-            assert first.execute("SHOW statement_timeout").fetchone() == ("30s",)
-        check_revision(database)
-        (kept,) = database._kept
-        kept.answered_at -= TRUSTED_S  # as after a pause
-        with closing(database.connect_once()) as connection:
-            assert connection is not kept
-        assert kept.closed
-        check_revision(database)
-        (kept,) = database._kept
-    assert kept.closed
