@@ -108,9 +108,9 @@ def test_a_full_disk_refuses_an_export_and_keeps_the_old_one(
 def test_a_full_disk_under_the_record_costs_no_event_that_is_not_counted(
     mount: Callable[..., Path], fault_tally: FaultTally
 ) -> None:
-    place = mount("size=256k")
+    place = mount("size=1m")
     ballast = place / "ballast"
-    ballast.write_bytes(bytes(150_000))
+    ballast.write_bytes(bytes(900_000))  # more than what is pending then: 1,024 lines, and 500 in the queue
     recorder = JsonLinesRecorder(
         place / "record", clock=SystemClock(), queue_size=500, retry_interval_s=0.02, sync_interval_s=0.01
     )
