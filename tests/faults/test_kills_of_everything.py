@@ -85,6 +85,7 @@ def fly_until_killed(
             assert worker.poll() is None
         finally:
             kill_together(worker, root / "postgres", chance)
+        assert worker.returncode in (-signal.SIGKILL, 1)  # 1: refused, where the database died first
         return [json.loads(line) for line in worker.stdout if line.endswith(b"\n")]
 
 
