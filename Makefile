@@ -9,8 +9,8 @@ SYSTEM_PACKAGES = sudo apt install git make gcc libc6-dev python3 python3-venv p
 PIP = $(VENV)/bin/pip --disable-pip-version-check --quiet
 EXTENSION = $(wildcard ext/*.pyx ext/*.pxd)
 PYTEST = $(VENV)/bin/pytest
-# On two cores: the third worker uses what the others leave while they wait for servers, programs and the disk.
-WORKERS = 3
+# On two cores: two more workers use what the others leave while they wait for servers, programs and the disk.
+WORKERS = 4
 WORKERS_OF_ALL = 2
 # Each worker has a PostgreSQL, ports and folders of its own. Hypothesis draws more examples with `thorough`.
 HERE = --numprocesses $(WORKERS) --dist loadgroup -m 'not faults and not slow'

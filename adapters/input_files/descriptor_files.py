@@ -144,7 +144,9 @@ def read_query(path: Path) -> npt.NDArray[np.float32]:
     with _readable(path, "a .npy with one descriptor", remedy):
         if path.stat().st_size > _MAX_QUERY_BYTES:
             raise ValueError(f"it is larger than {_MAX_QUERY_BYTES >> 20} MiB")
-        loaded = np.load(path, allow_pickle=False)
+        # Given a path, numpy leaves the file open where it begins like an archive and is none.
+        with path.open("rb") as stream:
+            loaded = np.load(stream, allow_pickle=False)
         if not isinstance(loaded, np.ndarray):
             raise ValueError("it holds several arrays")
     if loaded.ndim == 2 and len(loaded) == 1:
