@@ -10,7 +10,14 @@ from psycopg import pq
 
 from ...ext import Libpq
 
-_FUNCTIONS = ("PQconsumeInput", "PQsendQueryPrepared", "PQsendQueryParams", "PQpipelineSync")
+_FUNCTIONS = (
+    "PQconsumeInput",
+    "PQsendQueryPrepared",
+    "PQsendQueryParams",
+    "PQpipelineSync",
+    "PQgetCopyData",
+    "PQfreemem",
+)
 
 
 @cache
