@@ -23,7 +23,7 @@ from ...ext import CatalogueCopy, CopyStreamError
 from .address import Connection
 from .connection import Database
 from .errors import BUSY_REMEDY
-from .libpq import driver_libpq
+from .libpq import address_of, driver_libpq
 from .predicates import HAS_CONTENT
 
 # The columns that `ext.CatalogueCopy` reads. Text columns stay text: a COPY waits for the server, not for the
@@ -92,8 +92,9 @@ def _copy(pgconn: PGconn, parsed: CatalogueCopy, stall_limit_s: float) -> None:
 
 def _take(pgconn: PGconn, parsed: CatalogueCopy) -> bool:
     """Take in the rows that are here; whether they were the last."""
-    if (libpq := driver_libpq()) is not None:
-        answer = parsed.take(libpq, pgconn.pgconn_ptr or 0, pgconn.socket, round(GATHER_S * 1e6))
+    libpq, address = driver_libpq(), address_of(pgconn)
+    if libpq is not None and address is not None:
+        answer = parsed.take(libpq, address, pgconn.socket, round(GATHER_S * 1e6))
         if answer == _FAILED:
             raise psycopg.OperationalError(pgconn.get_error_message())
         return answer < 0

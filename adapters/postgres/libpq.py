@@ -7,6 +7,7 @@ import inspect
 from functools import cache
 
 from psycopg import pq
+from psycopg.pq.abc import PGconn
 
 from ...ext import Libpq
 
@@ -18,6 +19,12 @@ _FUNCTIONS = (
     "PQgetCopyData",
     "PQfreemem",
 )
+
+
+def address_of(connection: PGconn) -> int | None:
+    """Where libpq has a connection, if it is open; the driver's Protocol lacks what its documentation has."""
+    address: int | None = connection.pgconn_ptr  # type: ignore[attr-defined]
+    return address
 
 
 @cache
