@@ -6,7 +6,17 @@ C only; nothing is imported at run time. The blocks that are filled belong to th
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcpy
 
-from _constants cimport MAX_DISK_BYTES, SHA256_BYTES, VARIANT_MASK
+from _constants cimport (
+    FIRST_FLIGHT_ORDINAL,
+    MAX_DISK_BYTES,
+    MAX_ZOOM,
+    MORTON_BITS,
+    SHA256_BYTES,
+    VARIANT_BITS,
+    VARIANT_MASK,
+    VOTING_CODE_COUNT,
+    VOTING_SHIFT,
+)
 from _row_blocks cimport (
     ORDINARY_ROWS,
     Block,
@@ -28,12 +38,25 @@ cdef struct Columns:
     const uint8_t *flags
     const uint8_t *content_sha256
     const Py_ssize_t *order
+    Py_ssize_t flights  # how many the table of the keys names
+
+
+cdef inline bint names_tile(int64_t key, Py_ssize_t flights) noexcept nogil:
+    """Whether a key names a tile by a table of so many flights."""
+    cdef int64_t zoom_level = key >> (MORTON_BITS + VARIANT_BITS)
+    cdef int64_t place = key >> VARIANT_BITS & (<int64_t>1 << MORTON_BITS) - 1
+    return (
+        0 <= zoom_level <= MAX_ZOOM
+        and place >> 2 * zoom_level == 0
+        and key & VARIANT_MASK < FIRST_FLIGHT_ORDINAL + flights
+    )
 
 
 cdef inline int fill(RowBlocks *rows, const Columns *columns) noexcept nogil:
     """Add rows in order of their keys, of equal keys the last.
 
-    Returns -1 when there is no memory, and -2 when the keys are not in order, as another thread may change them.
+    Returns -1 when there is no memory, -2 when the keys are not in order, as another thread may change them, and -3
+    for a row that `CatalogueColumns.check` refuses.
     """
     cdef Py_ssize_t number, position
     cdef Row row
@@ -42,6 +65,11 @@ cdef inline int fill(RowBlocks *rows, const Columns *columns) noexcept nogil:
         return -1
     for number in range(columns.count):
         position = columns.order[number]
+        if (
+            not names_tile(columns.keys[position], columns.flights)
+            or columns.flags[position] >> VOTING_SHIFT >= VOTING_CODE_COUNT
+        ):
+            return -3
         if number + 1 < columns.count and columns.keys[columns.order[number + 1]] == columns.keys[position]:
             continue
         if columns.keys[position] <= row.key:

@@ -26,6 +26,8 @@ ctypedef int (*SendQuery)(
     int result_format,
 ) noexcept nogil
 ctypedef int (*SyncPipeline)(void *connection) noexcept nogil
+ctypedef int (*GetCopyData)(void *connection, char **row, int at_once) noexcept nogil
+ctypedef void (*FreeMemory)(void *row) noexcept nogil
 
 
 @cython.final
@@ -34,6 +36,8 @@ cdef class Libpq:
     cdef SendPrepared send_prepared
     cdef SendQuery send_query
     cdef SyncPipeline sync_pipeline
+    cdef GetCopyData get_copy_data
+    cdef FreeMemory free_memory
 
 
 @cython.final

@@ -5,10 +5,16 @@ from typing import final
 
 @final
 class Libpq:
-    """The functions of libpq that send a COMMIT."""
+    """The functions of libpq that send a COMMIT, and those that take the rows of a COPY."""
 
     def __init__(
-        self, consume_input: int, send_query_prepared: int, send_query_params: int, pipeline_sync: int
+        self,
+        consume_input: int,
+        send_query_prepared: int,
+        send_query_params: int,
+        pipeline_sync: int,
+        get_copy_data: int,
+        freemem: int,
     ) -> None: ...
 
 @final

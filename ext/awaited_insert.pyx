@@ -8,10 +8,10 @@ from _readiness cimport ONE_ROW_INSERTED, arrival_of_answer, poll_one
 
 @cython.final
 cdef class Libpq:
-    """The functions of libpq that send a COMMIT.
+    """The functions of libpq that send a COMMIT, and those that take the rows of a COPY.
 
-    `Libpq(consume_input, send_query_prepared, send_query_params, pipeline_sync)` takes their addresses, in the library
-    that made the connections.
+    `Libpq(consume_input, send_query_prepared, send_query_params, pipeline_sync, get_copy_data, freemem)` takes their
+    addresses, in the library that made the connections.
     """
 
     def __cinit__(
@@ -20,13 +20,24 @@ cdef class Libpq:
         uintptr_t send_query_prepared,
         uintptr_t send_query_params,
         uintptr_t pipeline_sync,
+        uintptr_t get_copy_data,
+        uintptr_t freemem,
     ):
-        if not (consume_input and send_query_prepared and send_query_params and pipeline_sync):
+        if not (
+            consume_input
+            and send_query_prepared
+            and send_query_params
+            and pipeline_sync
+            and get_copy_data
+            and freemem
+        ):
             raise ValueError("a function of libpq has no address")
         self.consume_input = <ConsumeInput>consume_input
         self.send_prepared = <SendPrepared>send_query_prepared
         self.send_query = <SendQuery>send_query_params
         self.sync_pipeline = <SyncPipeline>pipeline_sync
+        self.get_copy_data = <GetCopyData>get_copy_data
+        self.free_memory = <FreeMemory>freemem
 
 
 @cython.final

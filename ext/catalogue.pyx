@@ -71,8 +71,11 @@ cdef int64_t checked_zoom(object zoom_level) except -1:
     return zoom_level
 
 
-cdef int fill_from(object columns, RowBlocks *rows) except -1:
-    """Add the rows of `CatalogueColumns`, in the order of their keys, while other threads go on."""
+cdef int fill_from(object columns, object variants, RowBlocks *rows) except -1:
+    """Add the rows of `CatalogueColumns`, in the order of their keys, while other threads go on.
+
+    Raises what `CatalogueColumns.check` raises.
+    """
     if len(columns) == 0:
         return 0
     cdef const int64_t[::1] keys = np.ascontiguousarray(columns.keys)
@@ -97,10 +100,13 @@ cdef int fill_from(object columns, RowBlocks *rows) except -1:
     given.keys, given.captured_us, given.accessed_us = &keys[0], &captured_us[0], &accessed_us[0]
     given.disk_bytes, given.flags, given.order = &disk_bytes[0], &flags[0], &order[0]
     given.content_sha256 = &content_sha256[0, 0]
+    given.flights = len(variants.flights)
     with nogil:
         failed = fill(rows, &given)
     if failed == -1:
         raise MemoryError
+    if failed == -3:
+        columns.check(variants)
     if failed:
         raise ValueError("the columns changed while they were loaded")
     return 0
@@ -132,11 +138,10 @@ cdef class CompiledTileCatalogue:
         memset(&rows, 0, sizeof(RowBlocks))
         if not isinstance(columns, CatalogueColumns):
             raise TypeError(f"expected CatalogueColumns, got {columns!r}")
-        columns.check(variants)
         latest_capture = columns.captured_us.max(initial=0)
         latest_access = columns.accessed_us.max(initial=0)
         try:
-            fill_from(columns, &rows)
+            fill_from(columns, variants, &rows)
             with self.lock:
                 if since is not None:
                     if self.touched is None or since != self.last_mark:

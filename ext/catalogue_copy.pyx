@@ -1,4 +1,4 @@
-"""The catalogue's columns out of a binary COPY, without a Python object for any row.
+"""The catalogue's columns out of a binary COPY, without a Python object or the GIL for any row.
 
 The stream comes over a wire: every length is checked before it is believed, and every value before it is
 kept. Its format is in PostgreSQL's manual under COPY, "Binary Format".
@@ -7,7 +7,7 @@ kept. Its format is in PostgreSQL's manual under COPY, "Binary Format".
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcmp, memcpy, memset
 
 from _constants cimport (
@@ -24,6 +24,8 @@ from _constants cimport (
     VOTING_SHIFT,
 )
 from _morton cimport morton, tile_key
+from _readiness cimport poll_one
+from aerotile.ext.awaited_insert cimport Libpq
 
 from datetime import datetime, timezone
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
@@ -36,6 +38,10 @@ from ..domain.values.timestamps import microseconds_of
 from ..domain.errors import TileMetadataError
 from ..domain.values.tile_key import MAX_FLIGHTS, VariantTable
 from ..domain.values.tile_rules import UPLOAD_ENDED
+
+cdef extern from "<unistd.h>" nogil:
+    ctypedef unsigned int useconds_t
+    int usleep(useconds_t)
 
 cdef enum:  # the columns
     ZOOM_LEVEL
@@ -58,6 +64,7 @@ cdef enum:
     TEXT_LIMIT = 64          # no text of a possible row is longer
     FLIGHT_BYTES = 16
     FIRST_ROWS = 1 << 12
+    QUICK_WAIT_MS = 1        # rows of a busy server come sooner
 
 # The length of each column's values, 0 for text. In their order.
 cdef int32_t *LENGTHS = [2, 4, 4, 0, FLIGHT_BYTES, 8, 8, 8, 1, 0, 1, 1, 0]
@@ -204,6 +211,7 @@ cdef class CatalogueCopy:
     cdef Py_ssize_t count
     cdef Py_ssize_t capacity
     cdef bytes carried  # the beginning of a row that the next block goes on with
+    cdef bint carries   # whether there is one
     cdef dict ordinals
     cdef list flights
     cdef uint8_t[FLIGHT_BYTES] last_flight
@@ -251,16 +259,48 @@ cdef class CatalogueCopy:
         try:
             self.begin()
             try:
-                if not self.carried:
-                    self.take_in(<const char *>view.buf, view.len)
-                else:
-                    whole = self.carried + PyBytes_FromStringAndSize(<const char *>view.buf, view.len)
-                    self.take_in(<const char *><bytes>whole, len(whole))
+                self.take_in(<const char *>view.buf, view.len)
                 self.spent = False
             finally:
                 self.busy = False
         finally:
             PyBuffer_Release(&view)
+
+    def take(self, Libpq libpq not None, uintptr_t connection, int socket, long gather_us):
+        """Take in the rows of the COPY that is under way on libpq's `connection`, as `feed` does, without the GIL.
+
+        Where no rows are waiting, they gather for `gather_us`. Returns 0 when nothing more has come for a moment,
+        -1 at the end of the COPY, -2 when libpq has an error to tell.
+        """
+        cdef int length
+        self.begin()
+        try:
+            with nogil:
+                length = self.take_rows(libpq, <void *>connection, socket, gather_us)
+            self.spent = False
+            return length
+        finally:
+            self.busy = False
+
+    cdef int take_rows(self, Libpq libpq, void *connection, int socket, long gather_us) except 1 nogil:
+        cdef char *row = NULL
+        cdef int length
+        while True:
+            length = libpq.get_copy_data(connection, &row, 1)
+            if length > 0:
+                try:
+                    self.take_in(row, length)
+                finally:
+                    libpq.free_memory(row)
+                continue
+            if length < 0:
+                return length
+            if poll_one(socket, 0) == 0:
+                usleep(<useconds_t>gather_us)
+            if poll_one(socket, QUICK_WAIT_MS) != 1:
+                return 0
+            if libpq.consume_input(connection) != 1:
+                return -2
 
     def finish(self):
         """The columns and the table that names their flights. Raises `CopyStreamError` for half a stream."""
@@ -284,13 +324,26 @@ cdef class CatalogueCopy:
         finally:
             self.busy = False
 
-    cdef int take_in(self, const char *bytes, Py_ssize_t length) except -1:
+    cdef int take_in(self, const char *block, Py_ssize_t length) except -1 nogil:
         """Parse, and carry over what is left."""
-        cdef Py_ssize_t used = self.parse(<const uint8_t *>bytes, length)
-        self.carried = PyBytes_FromStringAndSize(bytes + used, length - used)
+        cdef Py_ssize_t used
+        if self.carries:
+            with gil:
+                return self.go_on(self.carried + PyBytes_FromStringAndSize(block, length))
+        used = self.parse(<const uint8_t *>block, length)
+        if used < length:
+            with gil:
+                self.carried = PyBytes_FromStringAndSize(block + used, length - used)
+                self.carries = True
         return 0
 
-    cdef Py_ssize_t parse(self, const uint8_t *bytes, Py_ssize_t length) except -1:
+    cdef int go_on(self, bytes whole) except -1:
+        """Take in what was carried over, with what has come since."""
+        self.carried = b""
+        self.carries = False
+        return self.take_in(<const char *>whole, len(whole))
+
+    cdef Py_ssize_t parse(self, const uint8_t *bytes, Py_ssize_t length) except -1 nogil:
         """Take in the whole rows; how many bytes those are."""
         cdef Py_ssize_t used = 0
         cdef Py_ssize_t taken
@@ -301,22 +354,25 @@ cdef class CatalogueCopy:
         while True:
             if self.ended:
                 if used < length:
-                    raise CopyStreamError(f"{length - used} bytes stand behind the end of the stream")
+                    with gil:
+                        raise CopyStreamError(f"{length - used} bytes stand behind the end of the stream")
                 return used
             taken = self.row(bytes + used, length - used)
             if taken == 0:
                 return used
             used += taken
 
-    cdef Py_ssize_t header(self, const uint8_t *bytes) except -1:
+    cdef Py_ssize_t header(self, const uint8_t *bytes) except -1 nogil:
         if memcmp(bytes, SIGNATURE, 11) != 0:
-            raise CopyStreamError("the stream does not begin as a binary COPY does")
+            with gil:
+                raise CopyStreamError("the stream does not begin as a binary COPY does")
         if big_endian_32(bytes + 11) >> 16 != 0 or big_endian_32(bytes + 15) != 0:
-            raise CopyStreamError("the header announces what this reader does not know")
+            with gil:
+                raise CopyStreamError("the header announces what this reader does not know")
         self.begun = True
         return HEADER_BYTES
 
-    cdef Py_ssize_t row(self, const uint8_t *bytes, Py_ssize_t length) except -1:
+    cdef Py_ssize_t row(self, const uint8_t *bytes, Py_ssize_t length) except -1 nogil:
         """Take in one row, or the mark at the end; its length in bytes, 0 when it is not all there."""
         cdef Field[COLUMNS] fields
         cdef Py_ssize_t used = 2
@@ -329,7 +385,8 @@ cdef class CatalogueCopy:
             self.ended = True
             return used
         if found != COLUMNS:
-            raise CopyStreamError(f"row {self.count} has {found} fields, expected {<int>COLUMNS}")
+            with gil:
+                raise CopyStreamError(f"row {self.count} has {found} fields, expected {<int>COLUMNS}")
         for column in range(COLUMNS):
             if length - used < 4:
                 return 0
@@ -340,7 +397,8 @@ cdef class CatalogueCopy:
                 fields[column].bytes = NULL
                 continue
             if not (0 <= field_length <= TEXT_LIMIT if LENGTHS[column] == 0 else field_length == LENGTHS[column]):
-                raise CopyStreamError(f"row {self.count} has {field_length} bytes in field {column}")
+                with gil:
+                    raise CopyStreamError(f"row {self.count} has {field_length} bytes in field {column}")
             if length - used < field_length:
                 return 0
             fields[column].bytes = bytes + used
@@ -348,7 +406,7 @@ cdef class CatalogueCopy:
         self.keep(fields)
         return used
 
-    cdef int keep(self, const Field *fields) except -1:
+    cdef int keep(self, const Field *fields) except -1 nogil:
         """Check a row and append it."""
         cdef int64_t zoom_level = whole_number(&fields[ZOOM_LEVEL])
         cdef int64_t x = whole_number(&fields[X])
@@ -361,19 +419,26 @@ cdef class CatalogueCopy:
         cdef int voting = voting_code(&fields[VOTING_STATUS])
         cdef Py_ssize_t count = self.count
         if not (0 <= zoom_level <= MAX_ZOOM and 0 <= x < 1 << zoom_level and 0 <= y < 1 << zoom_level):
-            self.impossible(fields, "its place is off the grid")
+            with gil:
+                self.impossible(fields, "its place is off the grid")
         if ordinal < 0 or onboard != (fields[FLIGHT_ID].bytes != NULL):
-            self.impossible(fields, "its source and its flight don't go together")
+            with gil:
+                self.impossible(fields, "its source and its flight don't go together")
         if not (FIRST_US <= captured_us <= LAST_US and FIRST_US <= accessed_us <= LAST_US):
-            self.impossible(fields, "captured_at or accessed_at is no moment")
+            with gil:
+                self.impossible(fields, "captured_at or accessed_at is no moment")
         if disk_bytes <= 0:
-            self.impossible(fields, f"disk_bytes is {disk_bytes}")
+            with gil:
+                self.impossible(fields, f"disk_bytes is {disk_bytes}")
         if voting < 0:
-            self.impossible(fields, f"voting_status is {text_of(&fields[VOTING_STATUS])!r}")
+            with gil:
+                self.impossible(fields, f"voting_status is {text_of(&fields[VOTING_STATUS])!r}")
         if count == self.capacity:
-            self.make_room()
+            with gil:
+                self.make_room()
         if not read_sha256(&fields[CONTENT_SHA256], <uint8_t *>self.content_sha256.values + count * SHA256_BYTES):
-            self.impossible(fields, "content_sha256 is not 64 lower-case hexadecimal digits")
+            with gil:
+                self.impossible(fields, "content_sha256 is not 64 lower-case hexadecimal digits")
         if onboard:
             ordinal = self.flight_ordinal(fields[FLIGHT_ID].bytes)
         cdef uint8_t flags = <uint8_t>(voting << VOTING_SHIFT)
@@ -405,10 +470,14 @@ cdef class CatalogueCopy:
         self.capacity = rows
         return 0
 
-    cdef int64_t flight_ordinal(self, const uint8_t *flight) except -1:
-        """The ordinal of a flight, given out when it comes up first; rows of one flight mostly stand together."""
+    cdef int64_t flight_ordinal(self, const uint8_t *flight) except -1 nogil:
+        """The ordinal of a flight; rows of one flight mostly stand together."""
         if self.last_ordinal >= 0 and memcmp(flight, self.last_flight, FLIGHT_BYTES) == 0:
             return self.last_ordinal
+        with gil:
+            return self.known_or_new_ordinal(flight)
+
+    cdef int64_t known_or_new_ordinal(self, const uint8_t *flight) except -1:
         name = PyBytes_FromStringAndSize(<const char *>flight, FLIGHT_BYTES)
         ordinal = self.ordinals.get(name)
         if ordinal is None:

@@ -1,7 +1,7 @@
 """Reading the catalogue's columns of all tiles in one binary COPY.
 
-The driver's own loop over a COPY costs more for each row than the parser does; this loop calls libpq, and so
-also detects a server that has stopped sending.
+The driver's own loop over a COPY costs more for each row than the parser does; this loop calls libpq, from
+compiled code where it can be reached, and so also detects a server that has stopped sending.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ...ext import CatalogueCopy, CopyStreamError
 from .address import Connection
 from .connection import Database
 from .errors import BUSY_REMEDY
+from .libpq import address_of, driver_libpq
 from .predicates import HAS_CONTENT
 
 # The columns that `ext.CatalogueCopy` reads. Text columns stay text: a COPY waits for the server, not for the
@@ -42,6 +43,7 @@ works a fifth longer; a pause five times as long would let the socket fill up.""
 
 _DOING = "reading the catalogue"
 _CANCEL_TIMEOUT_S = 2.0
+_FAILED = -2
 
 
 def read_catalogue(database: Database) -> tuple[CatalogueColumns, VariantTable]:
@@ -80,19 +82,27 @@ def _copy(pgconn: PGconn, parsed: CatalogueCopy, stall_limit_s: float) -> None:
     pgconn.send_query(COPY_CATALOGUE.encode())
     pgconn.flush()  # a few hundred bytes on an idle connection: the socket buffer holds them
     _expect(ExecStatus.COPY_OUT, pgconn, wait)
-    read, feed = pgconn.get_copy_data, parsed.feed
-    while True:
-        length, row = read(1)
-        if length > 0:
-            feed(row)
-        elif length == 0:
-            wait()
-        else:
-            break
+    while not _take(pgconn, parsed):
+        wait()
     _expect(ExecStatus.COMMAND_OK, pgconn, wait)
     while pgconn.is_busy():  # a call for a result that has not arrived would block with the GIL held
         wait()
     pgconn.get_result()
+
+
+def _take(pgconn: PGconn, parsed: CatalogueCopy) -> bool:
+    """Take in the rows that are here; whether they were the last."""
+    libpq, address = driver_libpq(), address_of(pgconn)
+    if libpq is not None and address is not None:
+        answer = parsed.take(libpq, address, pgconn.socket, round(GATHER_S * 1e6))
+        if answer == _FAILED:
+            raise psycopg.OperationalError(pgconn.get_error_message())
+        return answer < 0
+    while True:
+        length, row = pgconn.get_copy_data(1)
+        if length <= 0:
+            return length < 0
+        parsed.feed(row)
 
 
 def _expect(status: ExecStatus, pgconn: PGconn, wait: Callable[[], None]) -> None:

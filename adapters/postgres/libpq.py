@@ -7,10 +7,24 @@ import inspect
 from functools import cache
 
 from psycopg import pq
+from psycopg.pq.abc import PGconn
 
 from ...ext import Libpq
 
-_FUNCTIONS = ("PQconsumeInput", "PQsendQueryPrepared", "PQsendQueryParams", "PQpipelineSync")
+_FUNCTIONS = (
+    "PQconsumeInput",
+    "PQsendQueryPrepared",
+    "PQsendQueryParams",
+    "PQpipelineSync",
+    "PQgetCopyData",
+    "PQfreemem",
+)
+
+
+def address_of(connection: PGconn) -> int | None:
+    """Where libpq has a connection, if it is open; the driver's Protocol lacks what its documentation has."""
+    address: int | None = connection.pgconn_ptr  # type: ignore[attr-defined]
+    return address
 
 
 @cache

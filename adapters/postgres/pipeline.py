@@ -23,7 +23,7 @@ from psycopg.pq.abc import PGresult
 
 from ...ext import AwaitedInsert, await_readable, holds_whole_answer
 from .address import Connection, ServerSilentError
-from .libpq import driver_libpq
+from .libpq import address_of, driver_libpq
 
 Statement = tuple[str, Sequence[Any]]
 """A query with `%s` for each of its parameters, and no other `%`."""
@@ -101,7 +101,7 @@ class Pipeline:
         """
         connection, libpq = self._connection, driver_libpq()
         follower = self._follower = AwaitedInsert(connection.fileno())
-        name, address = connection.prepared.get(query), _address(connection)
+        name, address = connection.prepared.get(query), address_of(connection.pgconn)
         if libpq is not None and name is not None and address is not None:
             follower.commit_by(libpq, address, name, _texts(connection, values))
         return follower
@@ -172,12 +172,6 @@ def _texts(connection: Connection, values: Sequence[Any]) -> Sequence[Any]:
         return [None if value is None else _AS_TEXT[type(value)](value) for value in values]
     except KeyError:
         return Transformer(connection).dump_sequence(values, [PyFormat.TEXT] * len(values))
-
-
-def _address(connection: Connection) -> int | None:
-    """Where libpq has the connection; the driver's Protocol lacks what its documentation has."""
-    address: int | None = connection.pgconn.pgconn_ptr  # type: ignore[attr-defined]
-    return address
 
 
 def _receive(connection: Connection, count: int, *, is_read: bool) -> list[PGresult]:

@@ -20,7 +20,13 @@ from aerotile import AerotileConfig, build_tile_store
 from aerotile.adapters import filesystem, postgres, rtree  # noqa: F401
 from aerotile.adapters.config.secret import Secret
 from aerotile.adapters.config.settings import DatabaseConfig
-from aerotile.adapters.postgres import tile_metadata, tile_rows  # noqa: F401
+from aerotile.adapters.postgres import (  # noqa: F401
+    revision,
+    sector_store,
+    tile_feed,
+    tile_metadata,
+    tile_rows,
+)
 from aerotile.adapters.recall_lists import lists  # noqa: F401
 from aerotile.adapters.recorder import writer  # noqa: F401
 

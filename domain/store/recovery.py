@@ -184,10 +184,12 @@ class _Differences:
                 (FoundKind.TILE, found.tiles, with_file),
                 (FoundKind.SIDECAR, found.sidecars, with_sidecar),
             ):
-                found_keys = positions << VARIANT_BITS | ordinal
-                indices = np.searchsorted(keys, found_keys)
-                known = indices < len(keys)
-                known[known] = keys[indices[known]] == found_keys[known]
+                # Nearly always each tile has its sidecar.
+                if kind is FoundKind.TILE or not np.array_equal(found.tiles, found.sidecars):
+                    found_keys = positions << VARIANT_BITS | ordinal
+                    indices = np.searchsorted(keys, found_keys)
+                    known = indices < len(keys)
+                    known[known] = keys[indices[known]] == found_keys[known]
                 present[indices[known]] = True
                 self.unexplained.extend(
                     FoundFile(kind, decode_tile_key(int(key), variants)) for key in found_keys[~known]

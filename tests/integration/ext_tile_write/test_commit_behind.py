@@ -52,7 +52,7 @@ class ScriptedLibpq:
         for name, made in _CALLS.items():
             self.kept.append(made(self._scripted(name)))
             addresses.append(ctypes.cast(self.kept[-1], ctypes.c_void_p).value or 0)  # type: ignore[arg-type]
-        return Libpq(*addresses)
+        return Libpq(*addresses, get_copy_data=1, freemem=1)  # neither is called
 
     def _scripted(self, name: str) -> Callable[..., int]:
         def call(connection: int, *given: object) -> int:
@@ -158,7 +158,7 @@ def test_values_that_are_no_bytes_are_refused_and_nothing_is_sent_for_them(
 
 def test_a_function_without_an_address_is_refused() -> None:
     with pytest.raises(ValueError, match="no address"):
-        Libpq(1, 2, 0, 4)
+        Libpq(1, 2, 0, 4, 5, 6)
 
 
 @needs_strace
@@ -174,7 +174,7 @@ theirs.sendall(b"C\\0\\0\\0\\x0fINSERT 0 1\\0Z\\0\\0\\0\\x05T")
 awaited = AwaitedInsert(ours.fileno())
 called = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(lambda connection: print("called"))
 address = ctypes.cast(called, ctypes.c_void_p).value
-awaited.commit_by(Libpq(address, address, address, address), 1, b"counting", [])
+awaited.commit_by(Libpq(*6 * [address]), 1, b"counting", [])
 write.prewrite(root, target, os.stat(root).st_dev, 0, awaited, 600_000)
 print(awaited.is_committing)
 """
