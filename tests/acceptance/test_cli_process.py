@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pty
 import signal
@@ -14,6 +15,8 @@ from typing import Any
 
 import pytest
 from cli_calls import Call
+
+from aerotile.adapters.cli.errors import describe
 
 Run = Callable[..., Any]
 Spawn = Callable[..., "subprocess.Popen[str]"]
@@ -243,3 +246,27 @@ def test_debug_shows_the_traceback_and_nothing_else_does(run_process: Run) -> No
     assert "Traceback" not in quiet.err
     assert "Traceback" in loud.err
     assert loud.err.endswith(quiet.err)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError(), "no memory or no thread is left"),
+        (
+            ImportError("libfaiss.so: failed to map segment from shared object"),
+            "no memory or no thread is left: libfaiss.so: failed to map segment from shared object",
+        ),
+        (RuntimeError("can't start new thread"), "no memory or no thread is left: can't start new thread"),
+        (OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)), "Cannot allocate memory"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_an_error_for_want_of_memory_is_no_defect_of_the_program(error: Exception, message: str) -> None:
+    told, remedy, code = describe(error)
+    assert (told, code) == (message, 1)
+    assert "ulimit -v" in (remedy or "")
+
+
+def test_a_library_that_may_not_be_mapped_is_not_told_as_want_of_memory() -> None:
+    forbidden = ImportError("libfaiss.so: failed to map segment from shared object: Operation not permitted")
+    assert describe(forbidden)[0].startswith("unexpected ImportError: libfaiss.so: ")
