@@ -19,6 +19,7 @@ import attrs
 from .files.atomic_file import new_file
 from .files.durable_folder import sync_folder
 from .files.regular_file import open_regular, read_at_most
+from .strict_json import parse_json
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -188,7 +189,7 @@ def _decode(content: bytes, payload_type: str) -> Envelope:
     try:
         if content.count(b",") > _MOST_COMMAS:  # to parse millions of values takes gigabytes
             raise ValueError("it has more values than an envelope")
-        envelope = Envelope.from_dict(json.loads(content))
+        envelope = Envelope.from_dict(parse_json(content.decode("utf-8")))
     except Exception as error:
         raise SignatureError(f"it is no signed envelope ({type(error).__name__}: {error})") from error
     if envelope.payload_type != payload_type:
