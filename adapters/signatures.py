@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,8 @@ import attrs
 
 from .files.atomic_file import new_file
 from .files.durable_folder import sync_folder
-from .files.regular_file import read_regular
+from .files.regular_file import open_regular, read_at_most
+from .strict_json import parse_json
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -28,10 +31,15 @@ _MOST_COMMAS = 10_000
 """Of an envelope in JSON, which has two and three for each signature: base64 has none."""
 KEY_REMEDY = "name the private key that aerotile base keygen wrote; the public one ends in .pub"
 _SECRET_MODE, _PUBLIC_MODE = 0o400, 0o444
+_RIGHTS_OF_OTHERS = 0o077
 
 
 class SignatureError(ValueError):
     """An envelope, a key or a signature can't be used."""
+
+    def __init__(self, message: str, *, remedy: str | None = None) -> None:
+        super().__init__(message)
+        self.remedy = remedy
 
 
 @attrs.frozen
@@ -150,11 +158,23 @@ def write_new_key(path: Path) -> str:
 
 
 def read_private_key(path: Path) -> bytes:
-    """The private key in a file that an operator names. Raises `SignatureError`."""
+    """The private key in a file that an operator names.
+
+    Raises `SignatureError`, also for a file of this user's that others may read, as OpenSSH does.
+    """
     try:
-        return read_regular(path, _MOST_KEY_BYTES, follow=True)
+        descriptor = open_regular(path, follow=True)
+        status = os.fstat(descriptor)
+        content = read_at_most(descriptor, _MOST_KEY_BYTES, path)
     except OSError as error:
         raise SignatureError(f"it can't be read: {error.strerror}") from error
+    _private(content)
+    if status.st_mode & _RIGHTS_OF_OTHERS and os.geteuid() in (0, status.st_uid):
+        raise SignatureError(
+            f"other users have rights to it (mode {stat.S_IMODE(status.st_mode):04o})",
+            remedy=f"chmod 600 {path}; on a file system without modes copy it with install -m 600",
+        )
+    return content
 
 
 def _encode(envelope: Envelope) -> bytes:
@@ -169,7 +189,7 @@ def _decode(content: bytes, payload_type: str) -> Envelope:
     try:
         if content.count(b",") > _MOST_COMMAS:  # to parse millions of values takes gigabytes
             raise ValueError("it has more values than an envelope")
-        envelope = Envelope.from_dict(json.loads(content))
+        envelope = Envelope.from_dict(parse_json(content.decode("utf-8")))
     except Exception as error:
         raise SignatureError(f"it is no signed envelope ({type(error).__name__}: {error})") from error
     if envelope.payload_type != payload_type:

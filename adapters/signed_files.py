@@ -53,6 +53,6 @@ class SignedFiles:
                 content = signed(self.read(path), self.payload_type, read_private_key(key_file))
             except SignatureError as error:
                 raise self.unsignable(
-                    f"{path} can't be signed with {key_file}: {error}", remedy=KEY_REMEDY
+                    f"{path} can't be signed with {key_file}: {error}", remedy=error.remedy or KEY_REMEDY
                 ) from error
             file.write(content)

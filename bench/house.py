@@ -8,6 +8,7 @@ folder at the root, `domain` or `adapters`. PostgreSQL is the embedded one, the 
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import re
 import sys
@@ -150,6 +151,7 @@ def print_calls(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0]).parse_args()
     print_sizes()
     print()
     print_abilities()

@@ -11,6 +11,7 @@ standard output.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import tempfile
@@ -39,6 +40,7 @@ _CELL, _STEP = 7, 6
 
 def main() -> int:
     """Measure both networks."""
+    argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0]).parse_args()
     corners = _tile_corners()
     tiles = np.stack([_picture_at(corner) for corner in corners])
     plans = _plans(FRAMES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -60,7 +61,25 @@ def shared_options() -> list[click.Parameter]:
     ]
 
 
-class AerotileCommand(click.Command):
+class SingleValues(click.Command):
+    """A command or group that refuses a second value of an option that takes one; click takes the last."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See `click.Command`. Raises `click.UsageError`."""
+        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        for option, times in Counter(given).items():
+            if times > 1 and isinstance(option, click.Option) and _takes_one_value(option):
+                names = "/".join((*option.opts, *option.secondary_opts))
+                raise click.UsageError(f"{names} is given {times} times and takes one value", ctx)
+        return super().parse_args(ctx, args)
+
+
+def _takes_one_value(option: click.Option) -> bool:
+    is_on_or_off = option.is_flag and not option.secondary_opts
+    return not (option.multiple or option.count or is_on_or_off)
+
+
+class AerotileCommand(SingleValues):
     """A command with the shared options, whose logging is set up before it runs."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
@@ -84,7 +103,7 @@ def command(
     return click.command(name, cls=AerotileCommand, epilog=f"\b\nExample:\n{calls}{more}", **settings)
 
 
-class LazyGroup(click.Group):
+class LazyGroup(SingleValues, click.Group):
     """A group whose help comes from a table, and whose commands are imported when they are called."""
 
     command_class = AerotileCommand

@@ -19,11 +19,18 @@ BAD_CALL = 2
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 _MAKE_ROOM = "make room on that disk, then run it again"
+_FREE_MEMORY = "end other programs, or raise the limit of this one (ulimit -v, -u; MemoryMax= of systemd)"
+_SHORT_OF_MEMORY = (
+    "failed to map segment from shared object",  # as the last words; elsewhere a reason of its own follows
+    "can't start new thread",
+)
+"""How the errors of the loader and the interpreter end when the system gives them nothing more."""
 _LONGEST_MESSAGE = 10_000
 """Characters; a file's own text in a message may be megabytes."""
 _REMEDIES = {
     errno.ENOSPC: _MAKE_ROOM,
     errno.EDQUOT: _MAKE_ROOM,
+    errno.ENOMEM: _FREE_MEMORY,
     errno.EROFS: "name a place that may be written to, or mount the disk for writing",
     errno.EACCES: "name another place, or run it as a user who has the right",
     errno.EPERM: "name another place, or run it as a user who has the right",
@@ -98,6 +105,8 @@ def describe(error: Exception) -> tuple[str, str | None, int]:
     if isinstance(error, OSError) and error.strerror:
         where = f": {error.filename}" if error.filename is not None else ""
         return f"{error.strerror}{where}", _REMEDIES.get(error.errno or 0), JOB_FAILED
+    if isinstance(error, MemoryError) or str(error).endswith(_SHORT_OF_MEMORY):
+        return f"no memory or no thread is left: {error}".rstrip(": "), _FREE_MEMORY, JOB_FAILED
     name = type(error).__name__
     return f"unexpected {name}: {error}", "this is a defect; --debug shows where", JOB_FAILED
 

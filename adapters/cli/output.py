@@ -19,6 +19,7 @@ from .errors import JobFailedError, OutputClosedError
 if TYPE_CHECKING:
     from ..recorder.reader import RecordReader
 
+_OUTPUT = 1
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
 
 
@@ -30,16 +31,18 @@ def prepare_output() -> None:
 
 
 def _occupy_closed_streams() -> None:
-    """Discard the output to a closed stream.
+    """Occupy the descriptors of closed streams: discard messages, and let the writing of a result fail.
 
-    The stream's descriptor is occupied as well: otherwise the next file that is opened would get the number,
-    and with it everything that a library prints.
+    Otherwise the next file that is opened would get the number, and with it everything that a library prints.
     """
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(descriptor, True)
-    os.close(descriptor)
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            access = os.O_RDONLY if descriptor == _OUTPUT else os.O_RDWR
+            os.set_inheritable(os.open(os.devnull, access), True)
     if sys.stdout is None:
-        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - it lives as long as the process
+        sys.stdout = open(_OUTPUT, "w", closefd=False)  # noqa: SIM115 - it lives as long as the process
     if sys.stderr is None:
         sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - it lives as long as the process
 

@@ -27,6 +27,7 @@ from ...domain.store.freshness_gate import FreshnessGate
 from ...domain.store.io_budget import IoBudget
 from ...domain.store.layered_store import LayeredTileStore
 from ...domain.store.pin_tiles import pin_tiles
+from ...domain.store.recovery import refuse_missing_tiles
 from ...domain.store.tile_store import FileBackedTileStore
 from ...domain.store.tile_store_parts import TileStoreParts
 from ...domain.store.write_batches import IN_FLIGHT
@@ -53,6 +54,11 @@ class StoreParts(DatabaseParts):
             self.config.tiles_folder, reader_threads=self.config.reads.waiting_threads
         )
         return self._closing(files, files.close)
+
+    def refuse_missing_tiles(self) -> None:
+        """Raise `StoreUnavailableError` where the rows name tiles and their folder is empty or not there."""
+        if self._owner_of_tiles() is None and self.rows.disk_usage().footprint_bytes:  # else open no folder
+            refuse_missing_tiles(self.rows, self.files)
 
     @cached_property
     def freshness_grounds(self) -> tuple[FreshnessGrounds, ...]:

@@ -38,7 +38,8 @@ def dsn_of(server: RunningServer, folder: DataFolder, sockets: SocketFolder) -> 
 def why_it_does_not_answer(dsn: str, folder: DataFolder) -> str | None:
     """None when the server of `folder` answers a query at `dsn`, else the reason, on one line.
 
-    Raises `StoreUnavailableError` when the password is wrong, `OSError`.
+    Raises `StoreUnavailableError` for what waiting does not mend, a wrong password or files that the server
+    may not read, and `OSError`.
     """
     try:
         with psycopg.connect(
@@ -58,6 +59,11 @@ def why_it_does_not_answer(dsn: str, folder: DataFolder) -> str | None:
             raise StoreUnavailableError(
                 f"the password in {folder.password_file} is not that of the database beside it",
                 remedy="restore the file, or set a DSN",
+            ) from error
+        if "FATAL:" in reason and "Permission denied" in reason:
+            raise StoreUnavailableError(
+                f"the server may not read its own files in {folder.cluster}: {reason}",
+                remedy=f"give all files below {folder.cluster} to the owner of that folder: chown -R",
             ) from error
         return reason
     if data_directory is None or not folder.cluster.samefile(os.fsdecode(data_directory)):

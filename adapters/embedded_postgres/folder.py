@@ -7,7 +7,7 @@ import re
 import secrets
 from pathlib import Path
 
-from ...domain.errors import StoreUnavailableError
+from ...domain.errors import RuntimeNotAvailableError, StoreUnavailableError
 from ..files.atomic_file import atomic_file
 from ..files.durable_folder import make_folder_durably
 from ..files.file_lock import FileLock, is_free
@@ -21,6 +21,8 @@ _FOLDER_MODE = 0o711
 # one. Other users may pass through, since the server does not always run as the owner.
 _PARENT_MODE = 0o755
 _LONGEST_STATE = 1 << 16  # bytes of any file below that is read whole
+_LONGEST_CLUSTER_PATH = 1_000
+"""Bytes: PostgreSQL's MAXPGPATH is 1,024, with the names of files in it and a closing NUL."""
 _PASSWORD = re.compile(r"[ -~]+")
 _PID = re.compile(rb"-?([1-9][0-9]{0,9})")
 """Negative: PostgreSQL in single-user mode, as for a repair; it may live without holding the server lock."""
@@ -50,7 +52,17 @@ class DataFolder:
         self.server_lock = path / "server.lock"
 
     def prepare(self) -> None:
-        """Make the folder and the lock files where they are missing. Raises `OSError`."""
+        """Make the folder and the lock files where they are missing.
+
+        Raises `RuntimeNotAvailableError` for a path that is too long for PostgreSQL, `OSError`.
+        """
+        length = len(os.fsencode(self.new_cluster))
+        if length > _LONGEST_CLUSTER_PATH:
+            raise RuntimeNotAvailableError(
+                f"{self.new_cluster} is a path of {length} bytes, and the embedded PostgreSQL takes "
+                f"{_LONGEST_CLUSTER_PATH} at most",
+                remedy="use a root with a shorter path, or set a DSN",
+            )
         make_folder_durably(self.path, _FOLDER_MODE, parent_mode=_PARENT_MODE)
         for lock in (self.turn_lock, self.claims_lock, self.server_lock):
             os.close(open_owned(lock, os.O_RDWR | os.O_CREAT))

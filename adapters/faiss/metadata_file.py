@@ -9,6 +9,7 @@ from uuid import UUID
 from ...domain.values.descriptors import DescriptorMetric, HnswParams, IndexKind, IndexMetadata, VectorStorage
 from ...domain.values.tile_key import VariantTable
 from ..files.file_digests import FileDigests
+from ..strict_json import parse_json
 
 FORMAT = 1
 
@@ -45,7 +46,7 @@ def encode_metadata(metadata: IndexMetadata, digests: FileDigests) -> bytes:
 
 def decode_metadata(content: bytes) -> tuple[IndexMetadata, FileDigests]:
     """The metadata and the digests of the index. Raises `ValueError`, `KeyError` or `TypeError`."""
-    facts = json.loads(content)
+    facts = parse_json(content.decode("utf-8"))
     if facts["format"] != FORMAT:
         raise ValueError(f"its format is {facts['format']!r}, this program reads {FORMAT}")
     params = facts["params"]

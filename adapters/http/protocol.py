@@ -26,6 +26,7 @@ from ...domain.values.upload_reports import (
 )
 from ...domain.values.validators import is_sha256
 from ..config.secret import HIDDEN
+from ..strict_json import parse_json
 from ..upload_protocol import BATCH_TYPE, CURSOR, HEADER_LENGTH_BYTES, PROBLEM_TYPE
 
 MAX_DETAIL_LENGTH = 500
@@ -187,7 +188,7 @@ def _without(text: str, hidden: str) -> str:
 
 def _json_object(body: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(body)
+        value = parse_json(body.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise GarbledAnswerError("the answer is not JSON") from error
     if not isinstance(value, dict):

@@ -12,14 +12,13 @@ from typing import Any
 
 import attrs
 
-from ...domain.values.sectors import SectorBoundary, SectorClassification
+from ...domain.values.sectors import MAX_SECTOR_ID_LENGTH, SectorBoundary, SectorClassification
 from ...domain.values.shapes import MultiPolygon, Polygon
 from ...domain.values.tile_grid import Bbox
 from ..geojson_shapes import kind_of, read_shape
 from ..strict_json import parse_json
 from .errors import InputFileError
 
-MAX_ID_LENGTH = 200
 NOTHING_CHANGED = "correct the file; no sector was changed"
 _WGS84_NAMES = re.compile(
     r"(urn:ogc:def:crs:)?(OGC:[\w.]*:CRS84h?|EPSG:([\w.]*:)?(4326|4979))|CRS:?84|http://\S*/(CRS84h?|4326|4979)",
@@ -175,8 +174,8 @@ def check_sector_id(value: Any, name: str) -> str:
     """The value of the member `name` as the id of a sector. Raises `GeoJsonError`."""
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
         raise GeoJsonError(f"{name} must be a printable, non-empty text or a whole number, got {value!r}")
-    if len(value) > MAX_ID_LENGTH:
-        raise GeoJsonError(f"{name} is longer than {MAX_ID_LENGTH} characters")
+    if len(value) > MAX_SECTOR_ID_LENGTH:
+        raise GeoJsonError(f"{name} is longer than {MAX_SECTOR_ID_LENGTH} characters")
     return value
 
 

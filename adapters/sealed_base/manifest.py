@@ -16,6 +16,7 @@ from ...domain.values.tile_key import VariantTable
 from ...domain.values.timestamps import read_time
 from ...domain.values.validators import check_one_line, is_sha256
 from ..index_files import INDEX_FILES
+from ..strict_json import parse_json
 
 FORMAT = 2
 PAYLOAD_TYPE = "application/vnd.aerotile.base+json"
@@ -202,7 +203,7 @@ class BaseManifest:
 def decode_manifest(content: bytes) -> BaseManifest:
     """The manifest in JSON. Raises `ValueError`."""
     try:
-        return _decode(json.loads(content))
+        return _decode(parse_json(content.decode("utf-8")))
     except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"it is no manifest of ours ({error!r})") from error
 

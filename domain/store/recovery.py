@@ -83,22 +83,31 @@ def reconcile(
 def _check_identity(rows: TileRows, files: TileFiles) -> None:
     """Claim files that no store owns.
 
-    Raises `StoreUnavailableError` when another store owns them, and for an empty folder in the place of the
-    tiles that the rows name: their disk may not be mounted, and what is written would lie below its mount.
+    Raises `StoreUnavailableError` when another store owns them, and as `refuse_missing_tiles`.
     """
     ours, owner = rows.store_id(), files.store_id()
     if owner is None:
+        refuse_missing_tiles(rows, files)
         any_tile = _any_tile(files)
-        if not any_tile and rows.disk_usage().footprint_bytes and files.store_id() is None:
-            raise StoreUnavailableError(
-                f"{files} is empty, and the database knows tiles there: their disk may not be mounted",
-                remedy="mount it; where the tiles are lost, write the line "
-                f"{ours} into the file .aerotile-store there, and bring them in anew",
-            )
         is_explained = not any_tile or _explain_a_tile(rows, files)
         # Tiles that are not may belong to a process that claimed the folder just now.
         owner = files.claim(ours) if is_explained else files.store_id()
     refuse_files_of_another_store(files, ours=ours, owner=owner)
+
+
+def refuse_missing_tiles(rows: TileRows, files: TileFiles) -> None:
+    """Raise `StoreUnavailableError` for an empty folder in the place of the tiles that the rows name.
+
+    Their disk may not be mounted, and what is written would lie below its mount.
+    """
+    # In this order: a folder is claimed before its first row is committed.
+    names_tiles = rows.disk_usage().footprint_bytes > 0
+    if names_tiles and files.store_id() is None and not _any_tile(files):
+        raise StoreUnavailableError(
+            f"{files} is empty, and the database knows tiles there: their disk may not be mounted",
+            remedy="mount it; where the tiles are lost, write the line "
+            f"{rows.store_id()} into the file .aerotile-store there, and bring them in anew",
+        )
 
 
 def refuse_files_of_another_store(files: object, *, ours: UUID, owner: UUID | None) -> None:

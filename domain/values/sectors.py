@@ -11,6 +11,8 @@ from .shapes import MultiPolygon, Polygon
 from .tile_grid import Bbox
 from .validators import is_a
 
+MAX_SECTOR_ID_LENGTH = 200
+
 
 class SectorClassification(str, Enum):
     """How dangerous it is to trust an old map there. Declared from the strictest to the most lenient."""
@@ -26,7 +28,7 @@ class SectorBoundary:
     """Ground with its classification. Raises `ValueError` for an id that is no text, and for other shapes."""
 
     sector_id: str = attrs.field()
-    """Non-empty."""
+    """Non-empty, at most 200 characters."""
     classification: SectorClassification = attrs.field(validator=is_a(SectorClassification))
     """Which freshness rule holds in it."""
     shape: Bbox | Polygon | MultiPolygon = attrs.field()
@@ -36,6 +38,8 @@ class SectorBoundary:
     def _named(self, _: attrs.Attribute[str], value: str) -> None:
         if not isinstance(value, str) or not value.strip():
             raise ValueError(f"sector_id must be a non-empty text, got {value!r}")
+        if len(value) > MAX_SECTOR_ID_LENGTH:
+            raise ValueError(f"sector_id is longer than {MAX_SECTOR_ID_LENGTH} characters")
 
     @shape.validator
     def _of_straight_lines(self, _: attrs.Attribute[object], value: object) -> None:

@@ -125,3 +125,27 @@ def test_a_bad_call_ends_in_one_line(
     result = call("base", "keys", *arguments, AEROTILE_BASE_PUBLIC_KEYS=keys[0])
     assert (result.code, reason in result.error) == (code, True), result.err
     assert not Path("a.json").exists()
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o602])
+def test_a_private_key_that_others_have_rights_to_signs_nothing_until_they_have_none(
+    sealed: Call, keys: list[str], mode: int
+) -> None:
+    made = ("recall", "make", "recall.json", "--number", "1", "--reason", "forged", "--digest", "ab" * 32)
+    assert sealed(*made).code == 0
+    listed = ("base", "keys", "make", "keys.json", "--number", "1", "--threshold", "1", "--key", keys[0])
+    assert sealed(*listed).code == 0
+    Path("0.key").chmod(mode)
+    for signing in (
+        ("base", "sign", "000001"),
+        ("base", "keys", "sign", "keys.json"),
+        ("recall", "sign", "recall.json"),
+    ):
+        refused = sealed(*signing, "--key", "0.key")
+        assert refused.code in (BAD_CALL, JOB_FAILED)
+        assert f"other users have rights to it (mode {mode:04o}) — chmod 600 0.key; " in refused.error
+    assert (
+        sealed("base", "info", "000001", "--json", AEROTILE_BASE_PUBLIC_KEYS=keys[0]).json["signed_by"] == []
+    )
+    Path("0.key").chmod(0o600)
+    assert sealed("base", "sign", "000001", "--key", "0.key").code == 0

@@ -119,3 +119,33 @@ def test_shared_options_may_stand_before_or_after_the_command(call: Call, tmp_pa
 
 def test_the_option_after_the_command_overrides_the_one_before(call: Call) -> None:
     assert "second" in call("--root", "first", "status", "--root", "second").error
+
+
+def single_valued_options(words: tuple[str, ...]) -> list[str]:
+    command: click.Command = aerotile
+    for word in words:
+        assert isinstance(command, click.Group)
+        found = command.get_command(click.Context(command), word)
+        assert found is not None
+        command = found
+    return [
+        option.opts[0]
+        for option in command.params
+        if isinstance(option, click.Option) and not (option.multiple or option.count or option.is_flag)
+    ]
+
+
+@pytest.mark.parametrize("command", [(), ("uploads",), *COMMANDS], ids=" ".join)
+def test_two_values_of_an_option_that_takes_one_are_refused_by_name(
+    call: Call, command: tuple[str, ...]
+) -> None:
+    for option in single_valued_options(command):
+        refused = call(*command, f"{option}=1", f"{option}=2")
+        assert refused.code == 2
+        assert f"{option} is given 2 times and takes one value" in refused.error
+
+
+def test_on_and_off_of_one_option_are_refused_and_a_repeated_flag_is_not(call: Call) -> None:
+    refused = call("base", "seal", "--index", "--no-index")
+    assert (refused.code, "--index/--no-index is given 2 times" in refused.error) == (2, True)
+    assert call("sectors", "list", "--json", "--json").code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pty
 import signal
@@ -14,6 +15,8 @@ from typing import Any
 
 import pytest
 from cli_calls import Call
+
+from aerotile.adapters.cli.errors import describe
 
 Run = Callable[..., Any]
 Spawn = Callable[..., "subprocess.Popen[str]"]
@@ -82,34 +85,53 @@ def test_a_reader_that_goes_away_ends_the_program_quietly(
     assert process.wait(timeout=60) == 141
 
 
-def test_an_output_that_takes_no_more_is_named(spawn_environment: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / "index").mkdir()
-    with Path("/dev/full").open("w") as full:
-        process = subprocess.run(
-            [sys.executable, "-m", "aerotile.adapters.cli", "index", "generations", "--root", "."],
-            cwd=tmp_path,
-            env=spawn_environment,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-    assert process.returncode == 1
-    assert process.stderr == "error: can't write to standard output: No space left on device\n"
+SHOWING = (
+    "status",
+    "status --json",
+    "dump",
+    "dump --csv",
+    "sectors list",
+    "datasets list",
+    "uploads",
+    "verify",
+    "record",
+    "pin --list",
+    "pin imported/7/60/0",
+    "explain 84 -10 2024-05-01 --zoom 7",
+    "export tiles.mbtiles",
+    "index generations",
+    "base list",
+    "base seal",
+    "base keygen 1.key",
+    "recall list",
+    "migrate",
+)
+
+
+def test_a_result_that_no_output_takes_is_a_failure_of_every_command(
+    call: Call, filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (filled.parents[2] / "index").mkdir()
+    named = "error: can't write to standard output: No space left on device"
+    ends = {}
+    for arguments in SHOWING:
+        with Path("/dev/full").open("w") as full, monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", full)
+            result = call(*arguments.split())
+        ends[arguments] = (result.code, result.err.splitlines()[-1:])
+    assert ends == dict.fromkeys(SHOWING, (1, [named]))
 
 
 @pytest.mark.parametrize(
-    "closed",
+    ("closed", "shown", "told"),
     [
-        "2>&-",
-        pytest.param(
-            ">&- 2>&-",
-            marks=pytest.mark.slow(reason="lies between one closed stream and three, which are both tried"),
-        ),
-        "<&- >&- 2>&-",
+        ("2>&-", 0, ""),
+        (">&-", 1, "error: can't write to standard output: Bad file descriptor\n"),
+        ("<&- >&- 2>&-", 1, ""),
     ],
+    ids=["messages", "output", "all"],
 )
-def test_closed_standard_streams_change_nothing(
+def test_closed_standard_streams_change_no_store_and_a_result_that_is_lost_is_a_failure(
     call: Call,
     spawn_environment: dict[str, str],
     xyz_folder: Callable[..., Path],
@@ -117,13 +139,15 @@ def test_closed_standard_streams_change_nothing(
     tmp_path: Path,
     migrated_database: str,
     closed: str,
+    shown: int,
+    told: str,
 ) -> None:
     xyz_folder()
     environment = spawn_environment | {"AEROTILE_DATABASE_DSN": migrated_database}
-    for arguments, code in (
-        (["ingest", "tiles", "--captured-at", days_ago(1), "-vv"], 0),
-        (["verify"], 0),
-        (["delete", "imported/1/0/0"], 1),
+    for arguments, code, ending in (
+        (["ingest", "tiles", "--captured-at", days_ago(1), "-vv"], shown, told),
+        (["verify"], shown, told),
+        (["delete", "imported/1/0/0"], 1, ""),
     ):
         program = [sys.executable, "-m", "aerotile.adapters.cli", *arguments]
         process = subprocess.run(
@@ -134,7 +158,7 @@ def test_closed_standard_streams_change_nothing(
             text=True,
             check=False,
         )
-        assert (process.returncode, process.stderr) == (code, "")
+        assert (process.returncode, process.stderr.endswith(ending)) == (code, True)
         # What belongs on a closed standard error must not turn up on standard output.
         assert "error" not in process.stdout
     findings = call("verify", "--json").json
@@ -222,3 +246,27 @@ def test_debug_shows_the_traceback_and_nothing_else_does(run_process: Run) -> No
     assert "Traceback" not in quiet.err
     assert "Traceback" in loud.err
     assert loud.err.endswith(quiet.err)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError(), "no memory or no thread is left"),
+        (
+            ImportError("libfaiss.so: failed to map segment from shared object"),
+            "no memory or no thread is left: libfaiss.so: failed to map segment from shared object",
+        ),
+        (RuntimeError("can't start new thread"), "no memory or no thread is left: can't start new thread"),
+        (OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)), "Cannot allocate memory"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_an_error_for_want_of_memory_is_no_defect_of_the_program(error: Exception, message: str) -> None:
+    told, remedy, code = describe(error)
+    assert (told, code) == (message, 1)
+    assert "ulimit -v" in (remedy or "")
+
+
+def test_a_library_that_may_not_be_mapped_is_not_told_as_want_of_memory() -> None:
+    forbidden = ImportError("libfaiss.so: failed to map segment from shared object: Operation not permitted")
+    assert describe(forbidden)[0].startswith("unexpected ImportError: libfaiss.so: ")

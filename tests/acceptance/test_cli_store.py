@@ -60,6 +60,25 @@ def test_status_with_a_part_that_fails_shows_the_others(call: Call, filled: Path
     assert result.err.startswith("error: index: ")
 
 
+@pytest.mark.parametrize("is_there", [True, False], ids=["empty", "missing"])
+def test_status_of_tiles_whose_disk_is_not_mounted_shows_the_rows_and_fails(
+    call: Call, filled: Path, tmp_path: Path, is_there: bool
+) -> None:
+    tiles = tmp_path / "aerotile-data/tiles"
+    tiles.rename(tmp_path / "unmounted")
+    if is_there:
+        tiles.mkdir()
+    result = call("status", "--json")
+    assert result.code == 1
+    assert result.json["tiles"]["count"] == 4
+    assert "may not be mounted" in result.json["tiles"]["error"]
+    assert result.err.startswith(f"error: tiles: {tiles} is empty, and ")
+    shown = call("status")
+    assert shown.code == 1
+    assert "may not be mounted" in shown.out
+    assert "by_zoom" in shown.out
+
+
 def test_dump_as_csv_has_the_same_facts(call: Call, filled: Path) -> None:
     assert "--json and --csv exclude each other" in call("dump", "--csv", "--json").error
     rows = list(csv.DictReader(io.StringIO(call("dump", "--csv").out)))

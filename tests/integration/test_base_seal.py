@@ -270,9 +270,10 @@ def test_impossible_numbers_of_a_manifest_are_refused(tmp_path: Path) -> None:
         b"{}",
         manifest.encode().replace(b'"format": 2', b'"format": 1'),
         manifest.encode().replace(b'"left_out": {}', b'"left_out": {"x": 1e999}'),
+        manifest.encode().replace(b'"generation"', b'"generation": 9, "generation"'),
         b"[" * 9000,
     ):
-        with pytest.raises(ValueError, match=r"manifest|format|Expecting"):
+        with pytest.raises(ValueError, match=r"manifest|format|Expecting|too large|comes twice"):
             decode_manifest(content)
 
 

@@ -155,6 +155,12 @@ def test_an_answer_without_a_word_is_called_garbled(body: bytes) -> None:
         read_answers(body, BATCH)
 
 
+def test_an_answer_with_two_outcomes_in_one_result_is_garbled_whichever_comes_last() -> None:
+    said = answer(accepted(0)).replace(b'"outcome"', b'"outcome": "rejected", "outcome"', 1)
+    with pytest.raises(GarbledAnswerError):
+        read_answers(said, BATCH)
+
+
 @given(st.binary(max_size=200) | JSON_VALUES.map(lambda value: json.dumps(value).encode()))
 def test_no_answer_whatever_breaks_the_reader(body: bytes) -> None:
     for read in (lambda: read_answers(body, BATCH), lambda: read_votes(body), lambda: read_problem(body)):

@@ -207,6 +207,15 @@ def test_an_index_of_another_type_is_refused_though_its_hashes_agree(
         FaissDescriptorIndex(built)
 
 
+def test_metadata_with_two_values_of_one_name_is_refused_though_its_hashes_agree(built: Path) -> None:
+    folder = generation(built)
+    twice = b'"descriptor_model": "another", "descriptor_model"'
+    content = (folder / "tiles.meta.json").read_bytes()
+    seal(folder, content.replace(b'"descriptor_model"', twice))
+    with pytest.raises(IndexUnavailableError, match="'descriptor_model' comes twice"):
+        FaissDescriptorIndex(built)
+
+
 def test_bytes_that_are_no_index_are_refused_though_their_hashes_agree(built: Path) -> None:
     folder = generation(built)
     replace(folder / "tiles.index", b"not an index" * 100)

@@ -158,6 +158,9 @@ def forgeries() -> dict[str, Callable[[Site], bytes]]:
         "a list signed as a base: 0 of the 2 pinned keys": list_as_base,
         "no envelope: it is no signed envelope": lambda site: b"hello",
         "nothing: it is no signed envelope": lambda site: b"",
+        "one of two payloads: it is no signed envelope": lambda site: site.signed(LIST).replace(
+            b'"payload"', b'"payload": "", "payload"', 1
+        ),
         "nested: it is no signed envelope": lambda site: b"[" * 200_000,
         "millions of values: it has more values than an envelope": lambda site: change(
             site.signed(LIST), also=[0] * 20_000

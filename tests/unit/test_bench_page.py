@@ -95,3 +95,13 @@ def test_a_page_without_marks_is_refused() -> None:
 def test_the_page_of_the_documentation_has_its_marks() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert with_figures(text, [run(1e-3)], run(1e-3)).count("| P-7 | ") == 5  # table, floor, peers, growth
+
+
+def test_every_program_of_the_bench_reads_its_arguments() -> None:
+    programs = {path: path.read_text() for path in (PAGE.parents[1] / "bench").glob("*.py")}
+    deaf = [
+        path.name
+        for path, text in programs.items()
+        if "__main__" in text and "ArgumentParser(" not in text  # so that --help starts no measurement
+    ]
+    assert deaf == []

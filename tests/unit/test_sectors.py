@@ -31,6 +31,12 @@ def test_a_sector_without_a_name_is_refused_by_value(sector_id: object) -> None:
     assert repr(sector_id) in str(refusal.value)
 
 
+def test_a_sector_has_a_name_of_two_hundred_characters_at_most() -> None:
+    SectorBoundary("n" * 200, SectorClassification.STABLE_REAR, BOX)
+    with pytest.raises(ValueError, match="sector_id is longer than 200 characters"):
+        SectorBoundary("n" * 201, SectorClassification.STABLE_REAR, BOX)
+
+
 def test_a_classification_that_is_only_a_text_is_refused_by_value() -> None:
     with pytest.raises(ValueError, match=r"^classification .*, got 'stable_rear'$"):
         SectorBoundary("north", "stable_rear", BOX)  # type: ignore[arg-type] # the wrong type is what is tested

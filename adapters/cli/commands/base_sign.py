@@ -24,15 +24,14 @@ def sign(session: Session, generation: str, key: Path, as_json: bool) -> None:
 
     `signed_by` names those of the pinned keys that signed it.
     """
-    from ...signatures import KEY_REMEDY, SignatureError, public_key_text, read_private_key
+    from ...signatures import KEY_REMEDY, SignatureError, read_private_key
 
     with session.existing_runtime("base") as runtime:
         name = chosen_generation(runtime, generation)
         try:
             private_key = read_private_key(key)
-            public_key_text(private_key)
         except SignatureError as error:
-            raise BadInputError(f"{key} can't sign: {error}", remedy=KEY_REMEDY) from error
+            raise BadInputError(f"{key} can't sign: {error}", remedy=error.remedy or KEY_REMEDY) from error
         runtime.base_generations.sign(name, private_key)
         opened = runtime.base_generations.manifest(name, runtime.base_trust)
         print_opened(runtime, opened, as_json=as_json)

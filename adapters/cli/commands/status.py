@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ....domain.errors import AerotileError, RuntimeNotAvailableError
+from ....domain.errors import AerotileError, RuntimeNotAvailableError, StoreUnavailableError
 from ....domain.policies.freshness import FreshnessDecision
 from ....domain.store.changed_verdicts import count_changed_verdicts
 from ....domain.values.coverage import ZoomCoverage, coverage_of
@@ -72,7 +72,7 @@ def status(session: Session, map_file: Path | None, as_json: bool) -> None:
         write_json({**facts, "configuration_origins": dict(loaded.origins)})
     else:
         _print(facts, loaded.origins)
-    if map_file is not None and "error" not in facts["tiles"]:
+    if map_file is not None and "coverage" in facts["tiles"]:
         from ..coverage_map import write_map
 
         write_map(map_file, drawn)
@@ -112,7 +112,7 @@ def _tiles(runtime: Runtime) -> dict[str, Any]:
         zooms[zoom_level] += count
     counted = runtime.rows.counts_by_dataset()
     without_dataset = counted.pop(None, 0)
-    return {
+    facts = {
         "count": sum(sources.values()),
         "by_source": dict(sorted(sources.items())),
         "by_dataset": dict(sorted((name, count) for name, count in counted.items() if name is not None)),
@@ -129,6 +129,11 @@ def _tiles(runtime: Runtime) -> dict[str, Any]:
         "pinned": len(runtime.metadata_store.pinned_tiles()),
         "free_disk_bytes": shutil.disk_usage(runtime.config.root).free,
     }
+    try:
+        runtime.refuse_missing_tiles()
+    except StoreUnavailableError as error:
+        facts |= {"error": str(error), "remedy": error.remedy}
+    return facts
 
 
 def _sectors(runtime: Runtime) -> dict[str, Any]:
@@ -223,7 +228,7 @@ def _print(facts: dict[str, Any], origins: Any) -> None:
         if part is None:
             write_line("  no store here")
             continue
-        if "error" in part:
+        if part.keys() == {"error", "remedy"}:
             write_line(f"  does not answer: {one_line(part['error'])}")
             continue
         write_facts({f"  {key}": _shown(key, value) for key, value in part.items() if key != "coverage"})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..command import LazyGroup, shared_options
+from ..command import LazyGroup, SingleValues, shared_options
 from ..errors import one_line
 from ..output import write_json_line, write_line, write_table
 from ..session import Session
@@ -27,7 +27,7 @@ class ListingGroup(LazyGroup):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the options; a call without options asks for the list, not for help."""
-        return click.Group.parse_args(self, ctx, args)
+        return SingleValues.parse_args(self, ctx, args)
 
 
 @click.command(

@@ -88,6 +88,20 @@ def test_a_full_disk_is_said_in_one_line_and_leaves_nothing_half_made(tmp_path: 
         subprocess.run(["umount", place], check=True)
 
 
+def test_files_that_the_server_may_not_read_are_said_without_waiting(data_folder: Path) -> None:
+    base = data_folder / "cluster" / "base"
+    base.chmod(0)
+    try:
+        with pytest.raises(StoreUnavailableError, match="may not read its own files") as caught:
+            EmbeddedPostgres(data_folder).start()
+    finally:
+        base.chmod(0o700)
+    assert str(caught.value).endswith("Permission denied")
+    assert str(data_folder / "cluster") in (caught.value.remedy or "")
+    with EmbeddedPostgres(data_folder) as server:
+        assert ask(server.dsn, "SELECT number FROM kept") == 7
+
+
 def test_a_failed_start_leaves_no_claim(data_folder: Path) -> None:
     with pytest.raises(StoreUnavailableError):
         EmbeddedPostgres(data_folder, extra_settings={"shared_buffers": "nonsense"}).start()

@@ -41,6 +41,15 @@ def test_a_path_that_no_socket_can_have_serves_every_process(long_folder: Path) 
         assert ask(second.dsn, "SELECT number FROM kept") == 7
 
 
+def test_a_path_that_is_too_long_for_postgresql_is_refused_with_both_lengths(tmp_path: Path) -> None:
+    path = tmp_path.joinpath(*["d" * 100] * 10)
+    with pytest.raises(RuntimeNotAvailableError, match="bytes, and the embedded PostgreSQL takes") as refused:
+        EmbeddedPostgres(path).start()
+    assert f"a path of {len(str(path / 'cluster.new'))} bytes" in str(refused.value)
+    assert "shorter path" in (refused.value.remedy or "")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_logout_and_a_private_tmp_hide_no_server(
     long_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
