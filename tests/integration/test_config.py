@@ -225,6 +225,17 @@ def test_a_named_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert "AEROTILE_CONFIG" in str(error)
 
 
+def test_a_working_folder_that_was_removed_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(ConfigurationError, match="the current folder can't be read: No such file"):
+        load_config()
+
+
 def test_an_empty_name_of_the_file_is_refused_and_no_flight_without_it_begins(tmp_path: Path) -> None:
     (tmp_path / "aerotile.toml").write_text("[index]\nm = 16")
     error = refusal(tmp_path, AEROTILE_CONFIG="")
