@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 import click
 
-from ..arguments import EXISTING_FILE, WholeRange, box, capture_range, near, zoom
+from ..arguments import EXISTING_FILE, NUMBER, box, capture_range, near, zoom
 from ..command import command
 from ..errors import BadInputError, as_bad_input
 from ..new_files import check_new_file
@@ -57,9 +57,7 @@ class _RecalledOptions:
     'aerotile recall make withdrawn-8.json --number 8 --reason "forged" --digests-from forged.txt',
 )
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option(
-    "--number", required=True, type=WholeRange(1, 10**18 - 1), help="Above those of all lists before."
-)
+@click.option("--number", required=True, type=NUMBER, help="Above those of all lists before.")
 @click.option("--reason", required=True, help="One line for the persons who meet the refusal.")
 @click.option("--digest", "digests", multiple=True, metavar="SHA256", help="Tiles with these bytes.")
 @click.option(
