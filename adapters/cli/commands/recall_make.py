@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from ....domain.values.shapes import Shape
     from ....domain.values.tile_grid import Bbox
 
+_MOST_BYTES = 128 << 20
+"""Of a file of digests: each of the 700,000 for which a list has room, with the name of its file."""
+
 
 @attrs.frozen
 class _RecalledOptions:
@@ -155,8 +158,14 @@ def _shapes_of(paths: tuple[Path, ...]) -> list[Shape]:
 def _digests_of(path: Path | None) -> list[str]:
     if path is None:
         return []
+    from ...files.regular_file import read_regular
+
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = read_regular(path, _MOST_BYTES, follow=True).decode().splitlines()
+    except OSError as error:
+        raise BadInputError(
+            f"{path} can't be read: {error.strerror}", remedy="write one SHA-256 a line"
+        ) from error
     except UnicodeDecodeError as error:
         raise BadInputError(f"{path} is no text", remedy="write one SHA-256 a line") from error
     digests = [line.split()[0] for line in lines if line.strip()]
