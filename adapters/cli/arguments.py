@@ -67,6 +67,10 @@ class WholeRange(click.IntRange):
         return whole
 
 
+NUMBER = WholeRange(1, 10**18 - 1)
+"""Of generations and lists: what fits 64 bits, and 18 digits."""
+
+
 @_argument
 def zoom(text: str) -> int:
     """Read a zoom level within 0..22."""

@@ -30,7 +30,7 @@ class Parts:
     """Parts that one configuration composes, each built when it is first asked for."""
 
     def __init__(self, config: AerotileConfig) -> None:
-        self.config = config
+        self.config = config.absolute()
         self.clock = SystemClock()
         self.process = OwnProcess()
         self._lock = threading.RLock()

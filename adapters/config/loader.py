@@ -72,7 +72,12 @@ def read_config(
     for each in (part for pair in environment.items() for part in pair):
         if not isinstance(each, str):
             raise ConfigurationError(f"environment must have texts alone, got {type_name(each)}")
-    folder = Path.cwd() if folder is None else _path(folder, "folder").absolute()
+    try:
+        folder = (Path() if folder is None else _path(folder, "folder")).absolute()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the current folder can't be read: {error.strerror}", remedy="go to a folder that is there"
+        ) from error
     given: dict[str, Given] = {}
     chosen = _choose_file(environment, folder, file)
     if chosen is not None:

@@ -65,7 +65,10 @@ ENVIRONMENT_PREFIX = "AEROTILE_"
 
 @attrs.frozen(kw_only=True, cache_hash=True)
 class AerotileConfig:
-    """The whole configuration. `AerotileConfig()` works as it is, in the current folder, embedded."""
+    """The whole configuration. `AerotileConfig()` works as it is, in the current folder, embedded.
+
+    Relative paths are those of the folder that is current when the first part is built.
+    """
 
     root: Path = setting(
         Path("aerotile-data"),
@@ -153,6 +156,18 @@ class AerotileConfig:
             return False
         except OSError:  # e.g. a folder of another user: the start of the database says what is wrong
             return True
+
+    def absolute(self) -> AerotileConfig:
+        """The same with each relative path taken from the current folder of now, which may change later."""
+        config = self
+        for one in settings():
+            value = one.value(config)
+            if isinstance(value, Path):
+                changes: dict[str, Any] = {one.key: value.absolute()}
+                if one.section is not None:
+                    changes = {one.section: attrs.evolve(getattr(config, one.section), **changes)}
+                config = attrs.evolve(config, **changes)
+        return config
 
     def describe(self) -> dict[str, Any]:
         """Every setting by its full name as a JSON-ready value, passwords replaced."""

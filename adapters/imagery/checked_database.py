@@ -72,7 +72,7 @@ class CheckedDatabase:
                 )
         self._most_steps = _LEAST_STEPS + _STEPS_PER_BYTE * status.st_size
         self._steps = 0
-        address = f"file:{quote(os.fspath(path.absolute()))}?mode=ro&immutable=1"
+        address = f"file:{quote(os.fsencode(path.absolute()))}?mode=ro&immutable=1"
         try:
             self._connection = sqlite3.connect(
                 address, uri=True, check_same_thread=False, isolation_level=None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -95,6 +96,10 @@ class RasterFile:
 
 def open_dataset(path: Path, overview: int | None = None) -> Any:
     """A dataset of rasterio: the raster, or one of its overviews. For one thread."""
+    try:
+        os.fspath(path.absolute()).encode()
+    except UnicodeEncodeError as error:
+        raise refused(path, "has a name that is not UTF-8", "rename the file or its folder") from error
     options = {} if overview is None else {"overview_level": overview}
     # An absolute path is never an address, nor a name of GDAL's own such as `GTIFF_DIR:2:a.tif`.
     return rasterio.open(path.absolute(), driver=_DRIVER, **options)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from urllib.parse import quote, urlencode, urljoin
 from xml.etree.ElementTree import Element
 
@@ -72,9 +73,11 @@ def read_capabilities(
         raise _refused(name, f"answers with <{local_name(root)[:40]}>, and not with WMTS capabilities")
     found = _chosen(root, name, layer)
     sets = {child_text(one, "Identifier"): one for one in root.iter() if _is_set(one)}
-    unfit = []
+    unfit: dict[str, None] = {}
     for link in _children(found, "TileMatrixSetLink"):
         set_name = child_text(link, "TileMatrixSet")
+        if set_name in unfit:  # so that the work never grows as links times matrices
+            continue
         matrices = _matrices(sets.get(set_name), tile_size)
         if matrices:
             template = _joined(url, _template(root, found, set_name, name, hide), name)
@@ -88,11 +91,11 @@ def read_capabilities(
                 attribution=_text_below(root, "ServiceProvider", "ProviderName"),
                 licence=_constraints(root),
             )
-        unfit.append(set_name)
+        unfit[set_name] = None
     raise _refused(
         name,
         f"has the layer on no grid of Web Mercator with tiles of {tile_size} or {2 * tile_size} pixels "
-        f"({', '.join(unfit) or 'it names no grid'})",
+        f"({_listed(unfit) or 'it names no grid'})",
     )
 
 
@@ -106,10 +109,13 @@ def _chosen(root: Element, name: str, layer: str | None) -> Element:
         return next(iter(layers.values()))
     if layer is not None and layer in layers:
         return layers[layer]
-    listed = ", ".join(f"#{one[:_LONGEST_NAME]}" for one in list(layers)[:_LISTED])
-    more = f" and {len(layers) - _LISTED} more" if len(layers) > _LISTED else ""
     what = f"has {len(layers)} layers" if layer is None else f"has no layer {layer}"
-    raise _refused(name, what, f"name one behind the address: {listed}{more}" if layers else None)
+    raise _refused(name, what, f"name one behind the address: {_listed(layers, '#')}" if layers else None)
+
+
+def _listed(names: Collection[str], mark: str = "") -> str:
+    listed = ", ".join(mark + one[:_LONGEST_NAME] for one in itertools.islice(names, _LISTED))
+    return listed + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
 
 
 def _matrices(matrix_set: Element | None, tile_size: int) -> list[_Matrix]:
@@ -160,7 +166,7 @@ def _template(root: Element, layer: Element, set_name: str, name: str, hide: Cal
     formats = [(child.text or "").strip() for child in _children(layer, "Format")]
     kind, base = _best(formats), _get_tile_address(root)
     if kind is None or base is None:
-        offered = ", ".join(formats) or "no format"
+        offered = _listed(formats) or "no format"
         raise _refused(name, f"offers no tiles as JPEG, PNG or WebP under an address ({offered})")
     query = {
         "SERVICE": "WMTS",

@@ -133,17 +133,22 @@ class WantedTiles:
 def wanted_spans(plan: FlightPlan) -> list[RowSpans]:
     """The tiles of each zoom that share a point with the corridor; their owners are the legs.
 
-    Raises `ValueError` for more than `MOST_TILES`, and for so many points that they need `MOST_ROWS`.
+    Raises `ValueError` for ground beyond the map, for more than `MOST_TILES`, and for so many points that
+    they need `MOST_ROWS`.
     """
     discs = [discs_along(planned.leg.points, plan.half_width_m) for planned in plan.legs()]
     owner = np.repeat(np.arange(len(discs)), [len(each) for each in discs])
     joined = Discs.joined(discs)
+    reach = float(np.degrees((np.abs(joined.lat) + joined.radius).max()))
+    if reach > MAX_LATITUDE:  # ground that no tile can show would count as ready
+        raise ValueError(
+            f"the corridor reaches {reach:.4f} degrees of latitude, and no tile lies beyond "
+            f"{MAX_LATITUDE:.4f}; give a route that stays on the map, or a narrower corridor"
+        )
     spans, tiles = [], 0
     for zoom in plan.zooms:
-        # Half the area of the disc of most tiles: spans of a far too wide corridor would fill the memory. No
-        # tile lies beyond the map: of a disc across its edge, the largest disc within counts.
-        on_the_map = np.clip(np.radians(MAX_LATITUDE) - np.abs(joined.lat), 0.0, joined.radius)
-        least = tiles + int((np.pi * on_the_map**2 / _tile_sides(joined, zoom) ** 2).max() / 2)
+        # Half the area of the disc of most tiles: spans of a far too wide corridor would fill the memory.
+        least = tiles + int((np.pi * joined.radius**2 / _tile_sides(joined, zoom) ** 2).max() / 2)
         if least <= MOST_TILES:
             _refuse_too_many_rows(joined, zoom)
             spans.append(disc_spans(joined, owner, zoom))
@@ -157,19 +162,13 @@ def wanted_spans(plan: FlightPlan) -> list[RowSpans]:
 
 
 def _tile_sides(discs: Discs, zoom: int) -> npt.NDArray[np.float64]:
-    """The sides of the tiles at the discs' centres, in radians; at the edge of the map for those beyond."""
-    sides: npt.NDArray[np.float64] = (
-        2 * np.pi * np.cos(np.minimum(np.abs(discs.lat), np.radians(MAX_LATITUDE))) / (1 << zoom)
-    )
+    """The sides of the tiles at the discs' centres, in radians."""
+    sides: npt.NDArray[np.float64] = 2 * np.pi * np.cos(discs.lat) / (1 << zoom)
     return sides
 
 
 def _refuse_too_many_rows(discs: Discs, zoom: int) -> None:
-    limit = np.radians(MAX_LATITUDE)
-    heights = np.minimum(discs.lat + discs.radius, limit) - np.maximum(discs.lat - discs.radius, -limit)
-    on_the_map = heights >= 0.0
-    each = np.minimum(heights / _tile_sides(discs, zoom), 1 << zoom) + 1
-    rows = int(each[on_the_map].sum())
+    rows = int((np.minimum(2 * discs.radius / _tile_sides(discs, zoom), 1 << zoom) + 1).sum())
     if rows > MOST_ROWS:
         raise ValueError(
             f"at zoom {zoom} a corridor around so many points needs {rows} rows of tiles, {MOST_ROWS} are "

@@ -155,11 +155,12 @@ def test_a_name_that_ends_as_a_file_of_another_kind_is_refused(
     assert (tmp_path / "tiles.2026/metadata.json").exists()
 
 
-def test_a_name_that_is_no_text_is_exported_to(filled: Call, tmp_path: Path) -> None:
+def test_a_name_that_is_no_text_is_exported_to_and_brought_in_again(filled: Call, tmp_path: Path) -> None:
     for ending in (".mbtiles", ".pmtiles", ".gpkg", ""):
         name = os.fsdecode(b"out\xff") + ending
         assert filled("export", name).code == 0
         assert (tmp_path / name).exists()
+        assert filled("provision", name, "--estimate").code == 0
 
 
 def test_nothing_is_replaced(filled: Call, tmp_path: Path) -> None:

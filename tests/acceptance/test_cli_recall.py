@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -303,6 +304,11 @@ BAD_CALLS = [
     (["make", "n.json", "--number", "9", "--reason", "x", "--digest", "ABC"], 2, "64 lower hexadecimal"),
     (["make", "n.json", "--number", "9", "--reason", "x", "--digests-from", "d.npz"], 2, "d.npz"),
     (["make", "n.json", "--number", "9", "--reason", "x", "--digests-from", "empty.txt"], 2, "no digest"),
+    (
+        ["make", "n.json", "--number", "9", "--reason", "x", "--digests-from", "big/one"],
+        2,
+        "it is larger than",
+    ),
     (["make", "n.json", "--number", "9", "--reason", "x", "--zoom", "3"], 2, "names no tile by itself"),
     (["make", "n.json", "--number", "9", "--reason", "x", "--captured", "2024"], 2, "FIRST,LAST"),
     (
@@ -331,6 +337,9 @@ def test_a_bad_call_ends_in_one_line_and_changes_nothing(store: Call) -> None:
         assert store("recall", "sign", f"{name}.json", "--key", "recall.key").code == 0
     Path("signed-by-other.json").write_bytes(Path(made(store, 8, key="other.key")).read_bytes())
     Path("empty.txt").write_text("\n")
+    Path("big").mkdir()
+    Path("big/one").touch()
+    os.truncate("big/one", (128 << 20) + 1)
     before = {path: path.read_bytes() for path in Path().iterdir() if path.is_file()}
     for arguments, code, reason in BAD_CALLS:
         result = store("recall", *arguments)

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from loaded_settings import PASSWORD, load, refusal
 
+from aerotile.adapters.composition import Runtime
+from aerotile.adapters.config.health_section import HealthConfig
 from aerotile.adapters.config.loader import load_config, read_config
 from aerotile.adapters.config.settings import (
     AerotileConfig,
@@ -21,6 +23,7 @@ from aerotile.adapters.config.settings import (
 )
 from aerotile.adapters.config.values import parse_byte_size
 from aerotile.domain.errors import ConfigurationError
+from aerotile.domain.flight_events import EventKind, FlightEvent
 from aerotile.domain.values.sectors import SectorClassification
 
 
@@ -91,6 +94,23 @@ def test_origins_say_where_each_value_came_from(tmp_path: Path) -> None:
     origins = read_config(environment={}, folder=tmp_path).origins
     assert origins["index.m"] == str(tmp_path / "aerotile.toml")
     assert origins["index.ef_search"] == "default"
+
+
+def test_a_relative_path_of_a_program_is_that_of_the_folder_in_which_its_parts_were_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon leaves its folder; the flight record must not begin elsewhere then."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    monkeypatch.chdir(first)
+    settings = AerotileConfig(root=Path("data"), health=HealthConfig(file=Path("health.json")))
+    with Runtime(settings) as runtime:
+        monkeypatch.chdir(second)
+        assert runtime.config.health_file == first / "health.json"
+        runtime.recorder.record(FlightEvent(EventKind.WRITE, "committed", {}))
+    assert list((first / "data/record").iterdir())
+    assert not list(second.iterdir())
 
 
 def test_a_relative_path_in_a_file_is_relative_to_the_file(tmp_path: Path) -> None:
@@ -223,6 +243,17 @@ def test_a_named_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     error = refusal(tmp_path, AEROTILE_CONFIG="missing.toml")
     assert str(tmp_path / "missing.toml") in str(error)
     assert "AEROTILE_CONFIG" in str(error)
+
+
+def test_a_working_folder_that_was_removed_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(ConfigurationError, match="the current folder can't be read: No such file"):
+        load_config()
 
 
 def test_an_empty_name_of_the_file_is_refused_and_no_flight_without_it_begins(tmp_path: Path) -> None:

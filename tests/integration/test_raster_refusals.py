@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -150,3 +151,9 @@ def test_statistics_without_an_end_are_not_taken_for_the_scale(tmp_path: Path) -
     scale = open_raster(path).scale
     assert scale is not None
     assert 5000 < scale.high < 6300
+
+
+def test_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
+    raster = write_raster(tmp_path / "a.tif", slopes(90, 70), "EPSG:32633", _PLACE)
+    with pytest.raises(ImagerySourceError, match="has a name that is not UTF-8"):
+        open_raster(raster.rename(tmp_path / os.fsdecode(b"\xff.tif")))

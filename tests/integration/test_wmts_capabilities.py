@@ -109,3 +109,16 @@ def test_what_can_not_be_brought_in_is_refused_in_one_line(
     assert words in str(refused.value)
     assert "\n" not in refused.value.explained
     assert refused.value.remedy
+
+
+def test_a_grid_that_is_linked_again_and_again_is_looked_at_once() -> None:
+    """Else a document of 8 MiB, with links and matrices, takes hours."""
+    grids = ["grid"] * 100 + [f"g{number}" for number in range(20)]
+    with pytest.raises(ImagerySourceError, match=r"\(grid, g0, g1, .*, g8 and 11 more\)"):
+        _read(capabilities(layer("a", grids=grids), grids=[("grid", "EPSG:3857", "<TileMatrix/>")]))
+
+
+def test_a_refusal_lists_what_is_offered_in_part() -> None:
+    kinds = [f"text/{number}" for number in range(20)]
+    with pytest.raises(ImagerySourceError, match=r"\(text/0, .*, text/9 and 10 more\)"):
+        _read(capabilities(layer("a", kinds=kinds)))

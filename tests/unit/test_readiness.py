@@ -297,17 +297,20 @@ def test_a_corridor_of_too_many_tiles_is_refused(change: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize("south", [1, -1])
-def test_a_corridor_beyond_the_map_has_no_tiles(south: int) -> None:
-    beyond = Route([(10.0, 88.0 * south), (10.0, 89.5 * south), (-170.0, 89.0 * south)])
-    (spans,) = wanted_spans(attrs.evolve(PLAN, route=beyond, half_width_m=20_000.0, zooms=(22,)))
-    assert spans.tiles == 0
-
-
-def test_a_corridor_across_the_edge_of_the_map_has_the_tiles_on_its_side() -> None:
-    across = Route([(10.0, 85.0), (10.0, 89.9)])
-    spans = wanted_spans(attrs.evolve(PLAN, route=across, half_width_m=300.0, zooms=(16, 18)))
-    assert [int(each.y.min()) for each in spans] == [0, 0]
-    assert all(0 < each.tiles < 100_000 for each in spans)
+@pytest.mark.parametrize(
+    "points",
+    [
+        [(10.0, 88.0), (10.0, 89.5)],
+        [(10.0, 80.0), (10.0, 85.05)],
+        [(0.0, 84.0), (180.0, 84.0)],  # the great circle leads over the pole
+    ],
+)
+def test_ground_that_no_tile_can_show_is_refused(points: list[tuple[float, float]], south: int) -> None:
+    route = Route([(lon, lat * south) for lon, lat in points])
+    with pytest.raises(ValueError, match=r"degrees of latitude, and no tile lies beyond 85\.0511"):
+        wanted_spans(attrs.evolve(PLAN, route=route, half_width_m=300.0))
+    with pytest.raises(ValueError, match="no tile lies beyond"):
+        wanted_spans(attrs.evolve(PLAN, diversions=(route,), half_width_m=300.0))
 
 
 def test_a_wide_corridor_around_too_many_points_is_refused_before_its_rows_fill_the_memory() -> None:

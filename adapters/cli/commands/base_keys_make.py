@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..arguments import WholeRange
+from ..arguments import NUMBER, WholeRange
 from ..command import command
 from ..errors import BadInputError
 from ..new_files import check_new_file
@@ -17,9 +17,7 @@ from .base_keys import list_facts, print_list
 
 @command('aerotile base keys make keys-2.json --number 2 --threshold 1 --key "$(cat new.key.pub)"')
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option(
-    "--number", required=True, type=WholeRange(1, 10**18 - 1), help="Above those of all lists before."
-)
+@click.option("--number", required=True, type=NUMBER, help="Above those of all lists before.")
 @click.option(
     "--threshold", required=True, type=WholeRange(1, 100), help="How many of the keys must sign a base."
 )

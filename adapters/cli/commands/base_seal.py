@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ....domain.values.tiles import TileSource
-from ..arguments import WholeRange, box, variant, zoom
+from ..arguments import NUMBER, box, variant, zoom
 from ..command import command
 from ..errors import BadInputError
 from ..lost_tiles import lost_tiles_refused
@@ -48,9 +48,7 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="Leave the tiles of this dataset out; may be given again.",
 )
-@click.option(
-    "--number", type=WholeRange(1, 10**18 - 1), help="The generation's number; default the next one."
-)
+@click.option("--number", type=NUMBER, help="The generation's number; default the next one.")
 @click.option(
     "--index/--no-index",
     "with_index",

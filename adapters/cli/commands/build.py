@@ -17,7 +17,7 @@ from ....domain.errors import (
 )
 from ....domain.values.counted import counted
 from ..areas import read_ground
-from ..arguments import EXISTING_FILE, WholeRange
+from ..arguments import EXISTING_FILE, NUMBER, WholeRange
 from ..command import command
 from ..errors import BadInputError, JobFailedError, as_bad_input
 from ..estimates import refuse_beside_estimate
@@ -50,7 +50,7 @@ The plan, whose paths begin in its folder:
 @click.argument("plan_file", type=EXISTING_FILE, metavar="PLAN.toml")
 @click.option(
     "--number",
-    type=WholeRange(1),
+    type=NUMBER,
     metavar="N",
     help="The number of the new generation.  [default: the one behind the newest]",
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 import click
 
-from ..arguments import EXISTING_FILE, WholeRange, box, capture_range, near, zoom
+from ..arguments import EXISTING_FILE, NUMBER, box, capture_range, near, zoom
 from ..command import command
 from ..errors import BadInputError, as_bad_input
 from ..new_files import check_new_file
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from ....domain.values.recall_list import CaptureRange
     from ....domain.values.shapes import Shape
     from ....domain.values.tile_grid import Bbox
+
+_MOST_BYTES = 128 << 20
+"""Of a file of digests: each of the 700,000 for which a list has room, with the name of its file."""
 
 
 @attrs.frozen
@@ -57,9 +60,7 @@ class _RecalledOptions:
     'aerotile recall make withdrawn-8.json --number 8 --reason "forged" --digests-from forged.txt',
 )
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option(
-    "--number", required=True, type=WholeRange(1, 10**18 - 1), help="Above those of all lists before."
-)
+@click.option("--number", required=True, type=NUMBER, help="Above those of all lists before.")
 @click.option("--reason", required=True, help="One line for the persons who meet the refusal.")
 @click.option("--digest", "digests", multiple=True, metavar="SHA256", help="Tiles with these bytes.")
 @click.option(
@@ -157,8 +158,14 @@ def _shapes_of(paths: tuple[Path, ...]) -> list[Shape]:
 def _digests_of(path: Path | None) -> list[str]:
     if path is None:
         return []
+    from ...files.regular_file import read_regular
+
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = read_regular(path, _MOST_BYTES, follow=True).decode().splitlines()
+    except OSError as error:
+        raise BadInputError(
+            f"{path} can't be read: {error.strerror}", remedy="write one SHA-256 a line"
+        ) from error
     except UnicodeDecodeError as error:
         raise BadInputError(f"{path} is no text", remedy="write one SHA-256 a line") from error
     digests = [line.split()[0] for line in lines if line.strip()]

@@ -230,6 +230,12 @@ def test_a_build_whose_every_place_is_refused_says_why(site: Call, tmp_path: Pat
     assert not list(ROOT.glob("base/generations/*"))
 
 
+def test_a_number_that_no_generation_has_is_refused(site: Call) -> None:
+    for number in (0, 10**18):
+        result = site("build", "plan.toml", "--number", number)
+        assert (result.code, f"{number} is not in the range 1<=x<=" in result.error) == (BAD_CALL, True)
+
+
 def test_a_number_that_is_taken_is_refused_before_the_first_block(site: Call, tmp_path: Path) -> None:
     assert site("build", "plan.toml", "--number", 7).code == 0
     write_plan(tmp_path, work="other")
