@@ -65,6 +65,7 @@ cdef enum:
     FLIGHT_BYTES = 16
     FIRST_ROWS = 1 << 12
     QUICK_WAIT_MS = 1        # rows of a busy server come sooner
+    READS_AT_ONCE = 1 << 8   # some milliseconds: a signal's handler waits for them
 
 # The length of each column's values, 0 for text. In their order.
 cdef int32_t *LENGTHS = [2, 4, 4, 0, FLIGHT_BYTES, 8, 8, 8, 1, 0, 1, 1, 0]
@@ -269,8 +270,8 @@ cdef class CatalogueCopy:
     def take(self, Libpq libpq not None, uintptr_t connection, int socket, long gather_us):
         """Take in the rows of the COPY that is under way on libpq's `connection`, as `feed` does, without the GIL.
 
-        Where no rows are waiting, they gather for `gather_us`. Returns 0 when nothing more has come for a moment,
-        -1 at the end of the COPY, -2 when libpq has an error to tell.
+        Where no rows are waiting, they gather for `gather_us`. Returns 0 when nothing more has come for a moment, or
+        much has, -1 at the end of the COPY, -2 when libpq has an error to tell.
         """
         cdef int length
         self.begin()
@@ -285,6 +286,7 @@ cdef class CatalogueCopy:
     cdef int take_rows(self, Libpq libpq, void *connection, int socket, long gather_us) except 1 nogil:
         cdef char *row = NULL
         cdef int length
+        cdef int reads = 0
         while True:
             length = libpq.get_copy_data(connection, &row, 1)
             if length > 0:
@@ -297,8 +299,9 @@ cdef class CatalogueCopy:
                 return length
             if poll_one(socket, 0) == 0:
                 usleep(<useconds_t>gather_us)
-            if poll_one(socket, QUICK_WAIT_MS) != 1:
+            if reads == READS_AT_ONCE or poll_one(socket, QUICK_WAIT_MS) != 1:
                 return 0
+            reads += 1
             if libpq.consume_input(connection) != 1:
                 return -2
 

@@ -87,11 +87,18 @@ def rows_taken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.usefixtures("rows_taken")
-def test_rows_come_whole_in_both_ways(administrator: psycopg.Connection, migrated_database: str) -> None:
+def test_more_rows_than_are_read_at_once_come_whole(
+    administrator: psycopg.Connection, migrated_database: str
+) -> None:
+    times = 100  # some megabytes
+    administrator.execute("ALTER TABLE tiles RENAME TO few_tiles")
+    administrator.execute(
+        f"CREATE VIEW tiles AS SELECT few_tiles.* FROM few_tiles, generate_series(1, {times})"
+    )
     with Database(migrated_database) as database:
         columns, variants = PostgresTileRows(database).catalogue()
     places = [decode_tile_key(int(key), variants).x for key in columns.keys]
-    assert sorted(places) == list(range(ROWS))
+    assert sorted(places) == [x for x in range(ROWS) for _ in range(times)]
 
 
 @pytest.mark.usefixtures("rows_taken")
