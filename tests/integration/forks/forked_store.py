@@ -27,6 +27,7 @@ import psycopg
 import aerotile
 from aerotile.adapters.composition import runtime_of
 from aerotile.adapters.config.secret import Secret
+from aerotile.adapters.contracts.dataset_store import ORTHO
 from aerotile.adapters.memory.example_jpeg import example_jpeg, example_metadata
 
 sys.path.append(str(Path(__file__).parents[2]))
@@ -65,6 +66,8 @@ class Parts:
         self.index = aerotile.build_descriptor_index(config)
         self.uploader = aerotile.build_tile_uploader(config)
         self.recorder = aerotile.build_flight_recorder(config)
+        self.datasets = aerotile.build_dataset_store(config)
+        self.monitor = aerotile.build_health_monitor(config)
         self.pixels, self.metadata = tile(x)
         self.tile_id = self.metadata.tile_id
         self.store.write_tile(self.pixels, self.metadata)
@@ -115,6 +118,12 @@ class Parts:
             "`total_disk_bytes`": facts.total_disk_bytes,
             "`increment_upload_attempts`": lambda: facts.increment_upload_attempts(self.tile_id),
             "`upload_pending_tiles`": lambda: self.uploader.upload_pending_tiles(aerotile.UploadRequest()),
+            "`define`": lambda: self.datasets.define(ORTHO),
+            "`amend` of `DatasetStore`": lambda: self.datasets.amend(ORTHO),
+            "`find`": lambda: self.datasets.find(ORTHO.name),
+            "`datasets`": self.datasets.datasets,
+            "`health`": lambda: self.monitor.health() is not None,
+            "`beat`": self.monitor.beat,
             "`record`": lambda: self.recorder.record(
                 aerotile.FlightEvent(aerotile.EventKind.RECORDER_DROPPED, "forked", {"dropped": 1})
             ),
