@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -260,7 +261,11 @@ def test_a_bad_call_ends_in_one_line(call: Call) -> None:
     Path("picture.jpg").write_bytes(b"\xff\xd8\xff\xe0")
     Path("empty.gpx").write_text("")
     for arguments, reason in BAD_CALLS:
-        told = call(*READY, *arguments)
+        # In place of those of `READY`: an option that takes one value is refused a second one.
+        options = dict(zip(READY[1::2], READY[2::2], strict=True)) | dict(
+            zip(arguments[::2], arguments[1::2], strict=True)
+        )
+        told = call("ready", *itertools.chain(*options.items()))
         assert (told.code, reason in told.error) == (BAD_CALL, True), told.err
 
 
