@@ -310,6 +310,12 @@ BAD_CALLS = [
         "it is larger than",
     ),
     (["make", "n.json", "--number", "9", "--reason", "x", "--zoom", "3"], 2, "names no tile by itself"),
+    (
+        ["make", "n.json", "--number", "9", "--reason", "x", "--bbox", "1,86,3,87"],
+        2,
+        "no tile lies between the latitudes 86.0 and 87.0",
+    ),
+    (["make", "n.json", "--number", "9", "--reason", "x", "--near", "89,0,1km"], 2, "no tile lies between"),
     (["make", "n.json", "--number", "9", "--reason", "x", "--captured", "2024"], 2, "FIRST,LAST"),
     (
         ["make", "n.json", "--number", "9", "--reason", "x", "--captured", "2024-02-01,2024-01-01"],

@@ -42,7 +42,8 @@ class _RecalledOptions:
 
     def areas(self) -> tuple[Area, ...]:
         """Each shape as an entry of its own, so that a refusal names it."""
-        from ....domain.values.areas import Area
+        from ....domain.values.areas import Area, boxes_around
+        from ....domain.values.tile_grid import MAX_LATITUDE
 
         circles = [shape for circle in self.circles for shape in circle.shapes]
         shapes = [*self.boxes, *circles, *_shapes_of(self.shapes)]
@@ -50,6 +51,13 @@ class _RecalledOptions:
             raise BadInputError(
                 "--zoom names no tile by itself", remedy="give --bbox, --near or --shapes with it"
             )
+        for shape in shapes:
+            if not any(Area([shape]).spans(0)):
+                around = boxes_around(Area([shape]))[0]
+                raise BadInputError(
+                    f"no tile lies between the latitudes {around.min_lat} and {around.max_lat}",
+                    remedy=f"name ground within {MAX_LATITUDE:.4f} degrees of the equator",
+                )
         return tuple(Area([shape], sorted(set(self.zooms)) or None) for shape in shapes)
 
 
