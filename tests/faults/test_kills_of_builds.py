@@ -69,11 +69,11 @@ def environment(site: Path) -> dict[str, str]:
     return kept | {"AEROTILE_TILES_TILE_SIZE_PIXELS": str(SIDE), "PYTHONPATH": str(site)}
 
 
-def begin(site: Path, work: str, *options: str) -> subprocess.Popen[str]:
+def begin(site: Path, work: str, *options: str, number: int = 1) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "aerotile.adapters.cli", "--root", str(site / f"{work}-root")),
-            *("build", str(plan(site, work)), "--number", "1", "--json", *options),
+            *("build", str(plan(site, work)), "--number", str(number), "--json", *options),
         ],
         cwd=site,
         env=environment(site),
@@ -177,7 +177,7 @@ def test_a_worker_that_dies_when_a_file_is_about_to_get_its_name_costs_no_byte_i
     }
     assert sealed(site, "shared") == sealed(site, "alone")
     assert list(site.glob("shared/*/*/.*.tmp"))  # what the killed writers left
-    end(begin(site, "shared", "--number", "2"))
+    end(begin(site, "shared", number=2))
     assert not list(site.glob("shared/*/*/.*"))
 
 
