@@ -30,7 +30,7 @@ help:
 	@echo 'make demo    fly over real imagery with a real database, and see what happened'
 	@echo 'make unit    run the tests of the domain (half a minute)'
 	@echo 'make check   check style, types and who imports whom, and run the tests of the domain (a minute)'
-	@echo 'make test    tell whether Aerotile works here, with a real PostgreSQL (under six minutes on two cores)'
+	@echo 'make test    tell whether Aerotile works here, with a real PostgreSQL (six to ten minutes on two cores)'
 	@echo 'make test-all     run every test, the long ones and the fault tests too'
 	@echo 'make test-faults  run the fault tests alone: kills, power cuts, failing disks and databases; best as root'
 	@echo 'make wheel   build the wheel into dist/'
