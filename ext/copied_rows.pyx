@@ -72,6 +72,7 @@ for _code, _text in enumerate(VOTING_TEXTS):  # which stay alive in their list
     VOTING_TEXT[_code] = <bytes>_text
     VOTING_LENGTH[_code] = <int32_t>len(_text)
 
+
 cdef inline int voting_code(const Field *status) noexcept nogil:
     """The place of a voting status in `VOTING_CODES`; -1 for an unknown one."""
     cdef int code

@@ -134,7 +134,7 @@ SEARCH = MeasuredPath(
             name="bare faiss",
             role=Role.FLOOR,
             open=_bare_faiss,
-            note="the same file in memory, the same breadth, one OpenMP thread; answers with keys, not tiles",
+            note="same file in memory, breadth and kernels, one OpenMP thread; answers with keys, not tiles",
         ),
         Subject(
             name="Aerotile, its own breadth",
